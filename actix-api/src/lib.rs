@@ -1,0 +1,1 @@
+//! HTTP: WebSocket ingress, the built UI, health and metrics.

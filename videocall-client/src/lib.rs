@@ -1,0 +1,1 @@
+//! Joins a meeting: one code base for native and wasm.

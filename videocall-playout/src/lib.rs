@@ -1,0 +1,1 @@
+//! Audio playout: jitter estimation, time stretching, concealment and mixing; no I/O, no clock.

@@ -1,0 +1,1 @@
+//! The core of the meeting relay as state and decisions only: no I/O, no clock.

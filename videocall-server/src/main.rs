@@ -1,0 +1,2 @@
+//! Everything in one process: both ingress servers around one node.
+fn main() {}

@@ -1,0 +1,2 @@
+//! The web front end: components and state only.
+fn main() {}
