@@ -1,0 +1,248 @@
+//! Messages of clients and of other nodes.
+
+use std::time::Instant;
+
+use videocall_types::{
+    close::CloseReason,
+    ids::{MediaKind, NodeId, SessionId, UserId},
+    limits::{MAX_PACKET_BYTES, MAX_SPATIAL_LAYERS, MAX_STREAMS, PROTOCOL_VERSION},
+    packet,
+    wire::{
+        Hello, Pong, PublishState, Roster, Welcome,
+        bus::{BusControl, Sync, bus_control},
+        control::Message,
+    },
+};
+
+use super::{Fatal, Meeting, Output, Participant, Place};
+use crate::{counters::Violation, packet::Packet, subscription::Subscription};
+
+impl Meeting {
+    pub(super) fn receive_control(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        message: Message,
+    ) -> Result<(), Fatal> {
+        match message {
+            Message::Hello(hello) => self.hello(now, session, hello),
+            Message::Subscribe(subscribe) => match Subscription::new(subscribe) {
+                Some(subscription) => {
+                    self.subscribe(now, session, subscription);
+                    Ok(())
+                }
+                None => self.violation(session, Violation::Limit, "too many wants"),
+            },
+            Message::PublishState(publish) => self.publish(now, session, publish),
+            Message::KeyframeRequest(request) => {
+                let publisher = SessionId::new(request.session_id);
+                let kind = MediaKind::try_from(request.kind);
+                if let (Some(publisher), Ok(kind)) = (publisher, kind) {
+                    self.receiver_needs_keyframe(now, session, publisher, kind);
+                }
+                Ok(())
+            }
+            Message::Ping(ping) => {
+                let pong =
+                    Packet::control(packet::control(Message::Pong(Pong { token: ping.token })));
+                self.send_to(session, &pong);
+                Ok(())
+            }
+            Message::Close(_) => Err(Fatal::new(CloseReason::Normal)),
+            // Its arrival is all that counts.
+            Message::Pong(_) => Ok(()),
+            // Loss on the way to a receiver shows in its queue; reports are for what does not.
+            Message::ReceiverReport(_) => Ok(()),
+            Message::Welcome(_)
+            | Message::LayerDemand(_)
+            | Message::ActiveSpeakers(_)
+            | Message::Roster(_)
+            | Message::ForwardState(_) => self.violation(
+                session,
+                Violation::Control,
+                "only a server sends this message",
+            ),
+        }
+    }
+
+    fn hello(&mut self, now: Instant, session: SessionId, hello: Hello) -> Result<(), Fatal> {
+        if hello.protocol_version != PROTOCOL_VERSION {
+            return Err(Fatal::with_text(
+                CloseReason::Unsupported,
+                format!(
+                    "this server speaks version {PROTOCOL_VERSION} of the protocol, the client {}",
+                    hello.protocol_version
+                ),
+            ));
+        }
+        let Some(local) = self
+            .participants
+            .get_mut(&session)
+            .and_then(Participant::local_mut)
+        else {
+            return Ok(());
+        };
+        if std::mem::replace(&mut local.greeted, true) {
+            return self.violation(session, Violation::Control, "Hello comes once");
+        }
+        if let Some(replaced) = SessionId::new(hello.replaces_session) {
+            self.replace(now, replaced, &hello.session_secret);
+        }
+        // A display name is a wish; what cannot be shown leaves the admitted one.
+        if let Ok(name) = UserId::parse(&hello.display_name)
+            && let Some(participant) = self.participants.get_mut(&session)
+        {
+            participant.info.display_name = name.as_str().to_owned();
+            self.roster.changed(session, now + self.config.roster_delay);
+            self.schedule(now + self.config.roster_delay);
+        }
+        if let Some(publish) = hello.publish {
+            self.publish(now, session, publish)?;
+        }
+        let subscription = hello.subscribe.map(Subscription::new);
+        self.welcome(session);
+        match subscription {
+            Some(Some(subscription)) => self.subscribe(now, session, subscription),
+            Some(None) => return self.violation(session, Violation::Limit, "too many wants"),
+            None => self.subscribe(now, session, Subscription::default()),
+        }
+        Ok(())
+    }
+
+    fn welcome(&mut self, session: SessionId) {
+        let Some(participant) = self.participants.get(&session) else {
+            return;
+        };
+        let Some(local) = participant.local() else {
+            return;
+        };
+        let others = self
+            .participants
+            .iter()
+            .filter(|(other, _)| **other != session)
+            .map(|(_, participant)| participant.info.clone())
+            .collect();
+        let welcome = Welcome {
+            protocol_version: PROTOCOL_VERSION,
+            session_id: session.get(),
+            user_id: participant.info.user_id.clone(),
+            display_name: participant.info.display_name.clone(),
+            node_id: self.node.as_str().to_owned(),
+            heartbeat_interval_ms: self.config.heartbeat_interval.as_millis() as u32,
+            session_timeout_ms: self.config.session_timeout.as_millis() as u32,
+            max_packet_bytes: MAX_PACKET_BYTES as u32,
+            session_secret: local.secret.to_vec().into(),
+            roster: Some(Roster {
+                full: true,
+                participants: others,
+                left: Vec::new(),
+            }),
+        };
+        local
+            .egress
+            .push_control(&Packet::control(packet::control(Message::Welcome(welcome))));
+    }
+
+    /// Takes over the place of a client's earlier session, if the secret proves that it is the
+    /// same client.
+    fn replace(&mut self, now: Instant, replaced: SessionId, secret: &[u8]) {
+        let proven = self
+            .participants
+            .get(&replaced)
+            .and_then(Participant::local)
+            .is_some_and(|local| equal_in_constant_time(&local.secret, secret));
+        if proven {
+            self.close(replaced, Fatal::new(CloseReason::Replaced));
+            self.leave(now, replaced);
+        }
+    }
+
+    fn publish(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        publish: PublishState,
+    ) -> Result<(), Fatal> {
+        let streams = &publish.streams;
+        let ok = streams.len() <= MAX_STREAMS
+            && streams.iter().all(|stream| {
+                stream.codec.len() <= 64
+                    && stream.kind() != MediaKind::Unspecified
+                    && stream.layers.len() <= usize::from(MAX_SPATIAL_LAYERS)
+                    && stream
+                        .layers
+                        .iter()
+                        .all(|layer| layer.spatial < MAX_SPATIAL_LAYERS.into())
+            });
+        if !ok {
+            return self.violation(session, Violation::Limit, "too many streams or layers");
+        }
+        self.set_streams(now, session, publish.streams);
+        self.roster.changed(session, now + self.config.roster_delay);
+        self.schedule(now + self.config.roster_delay);
+        Ok(())
+    }
+
+    /// Takes a message of another node.
+    pub fn receive_bus_control(&mut self, now: Instant, message: BusControl) {
+        let Some(node) = NodeId::parse(&message.node_id) else {
+            self.counters.violated(Violation::Malformed);
+            return;
+        };
+        if node == self.node {
+            return;
+        }
+        match message.message {
+            Some(bus_control::Message::Roster(roster)) => self.remote_roster(now, node, roster),
+            Some(bus_control::Message::Demand(demand)) => self.remote_demand(now, &node, demand),
+            Some(bus_control::Message::KeyframeRequest(request)) => {
+                if let (Some(session), Ok(kind)) = (
+                    SessionId::new(request.session_id),
+                    MediaKind::try_from(request.kind),
+                ) {
+                    let local = self
+                        .participants
+                        .get(&session)
+                        .is_some_and(|p| p.local().is_some());
+                    if local && request.spatial < MAX_SPATIAL_LAYERS.into() {
+                        self.request_keyframe(now, session, kind, request.spatial as u8);
+                    }
+                }
+            }
+            Some(bus_control::Message::Sync(_)) => {
+                self.tell_other_nodes();
+                self.demand_changed = true;
+                self.flush_remote_demand();
+            }
+            None => {}
+        }
+    }
+
+    /// Asks the other nodes for what they have of this meeting, and tells them what is here: after
+    /// the bus was subscribed to, or came back.
+    pub fn synchronize(&mut self) {
+        self.publish_control(bus_control::Message::Sync(Sync {}));
+        self.tell_other_nodes();
+        self.demand_changed = true;
+        self.flush_remote_demand();
+    }
+
+    pub(super) fn publish_control(&mut self, message: bus_control::Message) {
+        let node_id = self.node.as_str().to_owned();
+        self.outputs.push_back(Output::BusControl(BusControl {
+            node_id,
+            message: Some(message),
+        }));
+    }
+
+    pub(super) fn send_to(&self, session: SessionId, packet: &Packet) {
+        if let Some(Place::Local(local)) = self.participants.get(&session).map(|p| &p.place) {
+            local.egress.push_control(packet);
+        }
+    }
+}
+
+/// Compares without telling by its time where the difference lies.
+fn equal_in_constant_time(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |diff, (a, b)| diff | (a ^ b)) == 0
+}

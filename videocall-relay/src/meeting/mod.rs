@@ -1,0 +1,265 @@
+//! One meeting on one node: who is here, and what goes where.
+//!
+//! - `media`: the way of a media packet.
+//! - `control`: messages of clients and of other nodes.
+//! - `roster`: joining, leaving, and telling of it.
+//! - `demand`: subscriptions, layer demand and keyframe requests.
+//! - `timers`: everything that happens by time.
+
+mod control;
+mod demand;
+mod media;
+mod roster;
+mod timers;
+
+use std::{collections::VecDeque, sync::Arc, time::Instant};
+
+use bytes::Bytes;
+use rustc_hash::FxHashMap;
+use videocall_types::{
+    close::CloseReason,
+    ids::{MediaKind, NodeId, SessionId},
+    packet,
+    wire::{
+        Participant as ParticipantInfo,
+        bus::{BusControl, NodeRoster},
+    },
+};
+
+use crate::{
+    config::RelayConfig, counters::Counters, egress::Egress, packet::Packet, speakers::Speakers,
+    stream::Stream, subscription::Subscription,
+};
+
+/// Who has been admitted.
+#[derive(Clone, Debug)]
+pub struct Joined {
+    /// Fresh, by the server.
+    pub session: SessionId,
+    /// As admission says; packets must claim this one or none.
+    pub user_id: String,
+    /// As others see the person.
+    pub display_name: String,
+    /// 16 random bytes by which this client can replace its session after a lost connection.
+    pub secret: [u8; 16],
+    /// Milliseconds since the Unix epoch.
+    pub joined_ms: u64,
+}
+
+/// The session must end.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct Fatal {
+    /// Told to the peer.
+    pub reason: CloseReason,
+    /// Told to the peer and the log.
+    pub text: String,
+}
+
+impl Fatal {
+    /// With the reason's own text.
+    pub fn new(reason: CloseReason) -> Self {
+        Self {
+            reason,
+            text: reason.text().to_owned(),
+        }
+    }
+
+    /// With a text that says more.
+    pub fn with_text(reason: CloseReason, text: impl Into<String>) -> Self {
+        Self {
+            reason,
+            text: text.into(),
+        }
+    }
+}
+
+/// What has to happen outside.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Other nodes want this packet.
+    BusMedia {
+        /// Its publisher.
+        session: SessionId,
+        /// Its kind; unspecified for a packet without routing header.
+        kind: MediaKind,
+        /// Its simulcast layer.
+        layer: u8,
+        /// The packet.
+        bytes: Bytes,
+    },
+    /// Tell the other nodes.
+    BusControl(BusControl),
+    /// The local participants changed: keep this for nodes that come later.
+    RosterShard(NodeRoster),
+    /// End this session; its queue still holds what was to be told.
+    Close {
+        /// The session.
+        session: SessionId,
+        /// Why.
+        fatal: Fatal,
+    },
+}
+
+/// A participant, here or on another node.
+#[derive(Debug)]
+struct Participant {
+    info: ParticipantInfo,
+    streams: Vec<Stream>,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    Local(Box<Local>),
+    Remote(NodeId),
+}
+
+/// What is known only of participants on this node.
+#[derive(Debug)]
+struct Local {
+    egress: Arc<Egress>,
+    secret: [u8; 16],
+    /// Whether a `Hello` came: older clients send none.
+    greeted: bool,
+    subscription: Subscription,
+    heard: Instant,
+    pinged: Instant,
+    unanswered: u32,
+    violations: u32,
+    closing: bool,
+}
+
+impl Participant {
+    fn local(&self) -> Option<&Local> {
+        match &self.place {
+            Place::Local(local) => Some(local),
+            Place::Remote(_) => None,
+        }
+    }
+
+    fn local_mut(&mut self) -> Option<&mut Local> {
+        match &mut self.place {
+            Place::Local(local) => Some(local),
+            Place::Remote(_) => None,
+        }
+    }
+
+    fn stream_mut(&mut self, kind: MediaKind) -> Option<&mut Stream> {
+        self.streams.iter_mut().find(|stream| stream.kind == kind)
+    }
+}
+
+/// A meeting as one node sees it. See the crate's documentation.
+#[derive(Debug)]
+pub struct Meeting {
+    node: NodeId,
+    config: Arc<RelayConfig>,
+    counters: Arc<Counters>,
+    participants: FxHashMap<SessionId, Participant>,
+    speakers: Speakers,
+    outputs: VecDeque<Output>,
+    roster: roster::Changes,
+    /// Layers of remote publishers that local receivers want must be told to their nodes.
+    demand_changed: bool,
+    next_scan: Option<Instant>,
+    /// Not later than the next thing that is due.
+    deadline: Option<Instant>,
+    ready: Vec<Packet>,
+}
+
+impl Meeting {
+    /// An empty meeting on that node.
+    pub fn new(node: NodeId, config: Arc<RelayConfig>, counters: Arc<Counters>) -> Self {
+        Self {
+            node,
+            speakers: Speakers::new(config.loudest),
+            config,
+            counters,
+            participants: FxHashMap::default(),
+            outputs: VecDeque::new(),
+            roster: roster::Changes::default(),
+            demand_changed: false,
+            next_scan: None,
+            deadline: None,
+            ready: Vec::new(),
+        }
+    }
+
+    /// What has to happen outside; call until `None` after every other call.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Participants on this node.
+    pub fn local_count(&self) -> usize {
+        self.participants
+            .values()
+            .filter(|participant| participant.local().is_some())
+            .count()
+    }
+
+    /// Participants here and on other nodes.
+    pub fn count(&self) -> usize {
+        self.participants.len()
+    }
+
+    /// Whether nobody is here on this node.
+    pub fn is_empty(&self) -> bool {
+        !self
+            .participants
+            .values()
+            .any(|participant| participant.local().is_some())
+    }
+
+    fn other_nodes_take_part(&self) -> bool {
+        self.participants
+            .values()
+            .any(|participant| participant.local().is_none())
+    }
+
+    fn local_egress(&self) -> impl Iterator<Item = (SessionId, &Arc<Egress>)> {
+        self.participants
+            .iter()
+            .filter_map(|(session, participant)| {
+                participant.local().map(|local| (*session, &local.egress))
+            })
+    }
+
+    fn send_to_all(&self, packet: &Packet) {
+        for (_, egress) in self.local_egress() {
+            egress.push_control(packet);
+        }
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout). May move to an earlier time with
+    /// every other call.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    fn schedule(&mut self, at: Instant) {
+        if self.deadline.is_none_or(|deadline| at < deadline) {
+            self.deadline = Some(at);
+        }
+    }
+
+    /// Tells the peer why and has the session ended: [`Output::Close`] follows.
+    pub fn close(&mut self, session: SessionId, fatal: Fatal) {
+        let Some(local) = self
+            .participants
+            .get_mut(&session)
+            .and_then(Participant::local_mut)
+        else {
+            return;
+        };
+        if std::mem::replace(&mut local.closing, true) {
+            return;
+        }
+        let control = fatal.reason.to_control(fatal.text.as_str());
+        local
+            .egress
+            .push_control(&Packet::control(packet::from_control(control)));
+        self.outputs.push_back(Output::Close { session, fatal });
+    }
+}

@@ -1,0 +1,281 @@
+//! Joining, leaving, and telling of it.
+
+use std::{sync::Arc, time::Instant};
+
+use rustc_hash::FxHashSet;
+use videocall_types::{
+    ids::{MediaKind, NodeId, SessionId},
+    packet,
+    wire::{
+        Participant as ParticipantInfo, Roster, StreamInfo,
+        bus::{NodeRoster, bus_control},
+        control::Message,
+    },
+};
+
+use super::{Joined, Local, Meeting, Output, Participant, Place};
+use crate::{egress::Egress, packet::Packet, stream::Stream, subscription::Subscription};
+
+/// Changes that were not told yet: many that come together are told together.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    changed: FxHashSet<SessionId>,
+    left: FxHashSet<SessionId>,
+    /// Whether local participants are among them, which other nodes must know.
+    local: bool,
+    pub(super) due: Option<Instant>,
+}
+
+impl Changes {
+    pub(super) fn changed(&mut self, session: SessionId, due: Instant) {
+        self.left.remove(&session);
+        self.changed.insert(session);
+        self.local = true;
+        self.due.get_or_insert(due);
+    }
+
+    fn remote_changed(&mut self, session: SessionId, due: Instant) {
+        self.left.remove(&session);
+        self.changed.insert(session);
+        self.due.get_or_insert(due);
+    }
+
+    fn left(&mut self, session: SessionId, local: bool, due: Instant) {
+        self.changed.remove(&session);
+        self.left.insert(session);
+        self.local |= local;
+        self.due.get_or_insert(due);
+    }
+}
+
+impl Meeting {
+    /// Adds a local participant. What it is to be sent waits in the returned queue.
+    pub fn join(&mut self, now: Instant, joined: Joined) -> Arc<Egress> {
+        let egress = Arc::new(Egress::new(self.config.clone(), self.counters.clone()));
+        egress.push_control(&Packet::control(packet::session_assigned(joined.session)));
+        let local = Local {
+            egress: egress.clone(),
+            secret: joined.secret,
+            greeted: false,
+            subscription: Subscription::default(),
+            heard: now,
+            pinged: now,
+            unanswered: 0,
+            violations: 0,
+            closing: false,
+        };
+        let info = ParticipantInfo {
+            session_id: joined.session.get(),
+            user_id: joined.user_id.into(),
+            display_name: joined.display_name,
+            streams: Vec::new(),
+            away: false,
+            joined_ms: joined.joined_ms,
+        };
+        let place = Place::Local(Box::new(local));
+        self.participants.insert(
+            joined.session,
+            Participant {
+                info,
+                streams: Vec::new(),
+                place,
+            },
+        );
+        self.refresh_receiver(now, joined.session);
+        self.roster
+            .changed(joined.session, now + self.config.roster_delay);
+        self.schedule(now + self.config.roster_delay);
+        self.next_scan
+            .get_or_insert(now + self.config.heartbeat_interval);
+        egress
+    }
+
+    /// Removes a local participant; its queue ends.
+    pub fn leave(&mut self, now: Instant, session: SessionId) {
+        let is_local = self
+            .participants
+            .get(&session)
+            .is_some_and(|p| p.local().is_some());
+        if is_local {
+            self.remove(now, session);
+        }
+    }
+
+    fn remove(&mut self, now: Instant, session: SessionId) {
+        let Some(participant) = self.participants.remove(&session) else {
+            return;
+        };
+        for stream in &participant.streams {
+            for subscriber in &stream.subscribers {
+                subscriber.egress.remove_forward(subscriber.slot);
+            }
+        }
+        let local = participant.local().is_some();
+        if let Place::Local(local) = participant.place {
+            local.egress.close();
+            self.unsubscribe(now, session);
+        }
+        self.speakers.remove(session);
+        self.roster
+            .left(session, local, now + self.config.roster_delay);
+        self.schedule(now + self.config.roster_delay);
+    }
+
+    /// What a publisher offers now. Streams that are no longer listed end.
+    pub(super) fn set_streams(&mut self, now: Instant, session: SessionId, infos: Vec<StreamInfo>) {
+        let Some(participant) = self.participants.get_mut(&session) else {
+            return;
+        };
+        participant.streams.retain(|stream| {
+            let keep = infos.iter().any(|info| info.kind() == stream.kind);
+            if !keep {
+                for subscriber in &stream.subscribers {
+                    subscriber.egress.remove_forward(subscriber.slot);
+                }
+            }
+            keep
+        });
+        for info in &infos {
+            match participant.stream_mut(info.kind()) {
+                Some(stream) => stream.update(info.clone()),
+                None => participant
+                    .streams
+                    .push(Stream::new(info.kind(), info.clone())),
+            }
+        }
+        participant.info.streams = infos;
+        self.subscribe_all_to(session);
+        for kind in [MediaKind::Video, MediaKind::Screen] {
+            self.update_demand(now, session, kind);
+        }
+    }
+
+    /// Another node's participants of this meeting, all of them.
+    pub(super) fn remote_roster(&mut self, now: Instant, node: NodeId, roster: NodeRoster) {
+        let due = now + self.config.roster_delay;
+        let listed: FxHashSet<SessionId> = roster
+            .participants
+            .iter()
+            .filter_map(|participant| SessionId::new(participant.session_id))
+            .collect();
+        let gone: Vec<SessionId> = self
+            .participants
+            .iter()
+            .filter(|(session, participant)| {
+                matches!(&participant.place, Place::Remote(of) if *of == node)
+                    && !listed.contains(session)
+            })
+            .map(|(session, _)| *session)
+            .collect();
+        for session in gone {
+            self.remove(now, session);
+        }
+        self.schedule(due);
+        let is_new_node = !self.knows(&node);
+        for info in roster.participants {
+            let Some(session) = SessionId::new(info.session_id) else {
+                continue;
+            };
+            match self.participants.get_mut(&session) {
+                Some(Participant {
+                    place: Place::Local(_),
+                    ..
+                }) => continue,
+                Some(known) if known.info == info => continue,
+                Some(known) => {
+                    known.place = Place::Remote(node.clone());
+                    known.info = ParticipantInfo {
+                        streams: Vec::new(),
+                        ..info.clone()
+                    };
+                }
+                None => {
+                    let place = Place::Remote(node.clone());
+                    let info = ParticipantInfo {
+                        streams: Vec::new(),
+                        ..info.clone()
+                    };
+                    self.participants.insert(
+                        session,
+                        Participant {
+                            info,
+                            streams: Vec::new(),
+                            place,
+                        },
+                    );
+                }
+            }
+            self.roster.remote_changed(session, due);
+            self.set_streams(now, session, info.streams);
+        }
+        if is_new_node && self.knows(&node) {
+            // It has not heard of us yet, or of what we want.
+            self.tell_other_nodes();
+            self.demand_changed = true;
+        }
+        self.flush_remote_demand();
+    }
+
+    fn knows(&self, node: &NodeId) -> bool {
+        self.participants
+            .values()
+            .any(|p| matches!(&p.place, Place::Remote(of) if of == node))
+    }
+
+    /// A node is gone: its participants leave.
+    pub fn remote_node_gone(&mut self, now: Instant, node: &NodeId) {
+        self.remote_roster(now, node.clone(), NodeRoster::default());
+        for participant in self.participants.values_mut() {
+            for stream in &mut participant.streams {
+                stream.remote_demand.remove(node);
+            }
+        }
+        self.update_all_demand(now);
+    }
+
+    /// The local participants, for nodes that come later.
+    pub fn local_roster(&self) -> NodeRoster {
+        let local = self
+            .participants
+            .values()
+            .filter(|participant| participant.local().is_some());
+        NodeRoster {
+            participants: local.map(|participant| participant.info.clone()).collect(),
+        }
+    }
+
+    pub(super) fn tell_other_nodes(&mut self) {
+        let roster = self.local_roster();
+        self.outputs.push_back(Output::RosterShard(roster.clone()));
+        self.publish_control(bus_control::Message::Roster(roster));
+    }
+
+    /// Tells what has changed, once it is due.
+    pub(super) fn flush_roster(&mut self, now: Instant) {
+        if self.roster.due.is_none_or(|due| now < due) {
+            return;
+        }
+        let changes = std::mem::take(&mut self.roster);
+        let participants: Vec<ParticipantInfo> = changes
+            .changed
+            .iter()
+            .filter_map(|session| self.participants.get(session))
+            .map(|participant| participant.info.clone())
+            .collect();
+        let left = changes.left.iter().map(|session| session.get()).collect();
+        let roster = Roster {
+            full: false,
+            participants,
+            left,
+        };
+        let packet = Packet::control(packet::control(Message::Roster(roster)));
+        for participant in self.participants.values() {
+            if let Some(local) = participant.local().filter(|local| local.greeted) {
+                local.egress.push_control(&packet);
+            }
+        }
+        if changes.local {
+            self.tell_other_nodes();
+        }
+    }
+}

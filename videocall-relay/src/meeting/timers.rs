@@ -1,0 +1,111 @@
+//! Everything that happens by time.
+
+use std::time::Instant;
+
+use videocall_types::{
+    close::CloseReason,
+    ids::{MediaKind, SessionId},
+    packet,
+    wire::{ActiveSpeakers, Ping, control::Message},
+};
+
+use super::{Fatal, Meeting};
+use crate::packet::Packet;
+
+impl Meeting {
+    fn next_timeout(&self) -> Option<Instant> {
+        let streams = self
+            .participants
+            .values()
+            .flat_map(|participant| &participant.streams);
+        let by_stream =
+            streams.flat_map(|stream| [stream.removal_at(), stream.next_expiry(&self.config)]);
+        [self.roster.due, self.next_scan, self.speakers.next_choice()]
+            .into_iter()
+            .chain(by_stream)
+            .flatten()
+            .min()
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.flush_roster(now);
+        self.expire_frames(now);
+        self.update_removals(now);
+        if let Some(speakers) = self.speakers.choose(now) {
+            let session_ids = speakers.into_iter().map(SessionId::get).collect();
+            let message = Message::ActiveSpeakers(ActiveSpeakers { session_ids });
+            self.send_to_all(&Packet::control(packet::control(message)));
+        }
+        self.scan_sessions(now);
+        self.flush_remote_demand();
+        self.deadline = self.next_timeout();
+    }
+
+    fn expire_frames(&mut self, now: Instant) {
+        let mut lost = Vec::new();
+        for (session, participant) in &mut self.participants {
+            for stream in &mut participant.streams {
+                let mask = stream.expire(&self.config, &self.counters, now);
+                if mask != 0 {
+                    lost.push((*session, stream.kind, mask));
+                }
+            }
+        }
+        for (session, kind, mask) in lost {
+            for layer in (0..8).filter(|layer| mask & 1 << layer != 0) {
+                self.request_keyframe(now, session, kind, layer);
+            }
+        }
+    }
+
+    fn update_removals(&mut self, now: Instant) {
+        let due: Vec<(SessionId, MediaKind)> = self
+            .participants
+            .iter()
+            .flat_map(|(session, participant)| {
+                participant
+                    .streams
+                    .iter()
+                    .map(move |stream| (*session, stream))
+            })
+            .filter(|(_, stream)| stream.removal_at().is_some_and(|at| at <= now))
+            .map(|(session, stream)| (session, stream.kind))
+            .collect();
+        for (session, kind) in due {
+            self.update_demand(now, session, kind);
+        }
+    }
+
+    /// Pings everybody, and ends sessions that were not heard of for too long or do not read.
+    fn scan_sessions(&mut self, now: Instant) {
+        if self.next_scan.is_none_or(|at| now < at) {
+            return;
+        }
+        let config = self.config.clone();
+        let mut ended = Vec::new();
+        let ping = Packet::control(packet::control(Message::Ping(Ping { token: 0 })));
+        for (session, participant) in &mut self.participants {
+            let Some(local) = participant.local_mut() else {
+                continue;
+            };
+            let silent = now.saturating_duration_since(local.heard);
+            if local.egress.has_overflowed() {
+                ended.push((*session, CloseReason::SlowConsumer));
+            } else if silent >= config.session_timeout
+                || (local.greeted && local.unanswered >= config.heartbeat_missed)
+            {
+                ended.push((*session, CloseReason::Timeout));
+            } else if local.greeted && now >= local.pinged + config.heartbeat_interval {
+                local.pinged = now;
+                local.unanswered += 1;
+                local.egress.push_control(&ping);
+            }
+        }
+        for (session, reason) in ended {
+            self.close(session, Fatal::new(reason));
+        }
+        // Often enough that what a scan finds late is late by a fifth of the interval at most.
+        self.next_scan = (!self.is_empty()).then_some(now + config.heartbeat_interval / 5);
+    }
+}

@@ -1,0 +1,113 @@
+//! One packet, shared by all its receivers.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use videocall_types::{ids::MediaKind, view::Routing};
+
+/// Which queue of a receiver a packet waits in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// Never dropped, always first.
+    Control,
+    /// Second; dropped only when too old to be played.
+    Audio,
+    /// Cameras, and packets that say nothing of what they are.
+    Video,
+    /// Screens.
+    Screen,
+}
+
+#[derive(Debug)]
+struct Inner {
+    bytes: Bytes,
+    routing: Option<Routing>,
+    class: Class,
+    websocket_head: OnceLock<Bytes>,
+}
+
+/// A packet as it came in, never copied. Cloning counts a reference.
+#[derive(Clone, Debug)]
+pub struct Packet(Arc<Inner>);
+
+impl Packet {
+    /// A control packet, or one of another type that must arrive.
+    pub fn control(bytes: Bytes) -> Self {
+        Self::new(bytes, None, Class::Control)
+    }
+
+    /// A media packet; without routing header it counts as video.
+    pub fn media(bytes: Bytes, routing: Option<Routing>) -> Self {
+        let class = match routing.map(|routing| routing.kind) {
+            Some(MediaKind::Audio | MediaKind::ScreenAudio) => Class::Audio,
+            Some(MediaKind::Screen) => Class::Screen,
+            _ => Class::Video,
+        };
+        Self::new(bytes, routing, class)
+    }
+
+    fn new(bytes: Bytes, routing: Option<Routing>, class: Class) -> Self {
+        Self(Arc::new(Inner {
+            bytes,
+            routing,
+            class,
+            websocket_head: OnceLock::new(),
+        }))
+    }
+
+    /// The encoded `PacketWrapper`.
+    pub fn bytes(&self) -> &Bytes {
+        &self.0.bytes
+    }
+
+    /// The routing header, if the packet has one.
+    pub fn routing(&self) -> Option<&Routing> {
+        self.0.routing.as_ref()
+    }
+
+    /// Which queue the packet waits in.
+    pub fn class(&self) -> Class {
+        self.0.class
+    }
+
+    /// Head of the server's WebSocket frame around this packet: final, binary, not masked
+    /// (RFC 6455, section 5.2). Built when first asked for and shared by all receivers.
+    pub fn websocket_head(&self) -> &Bytes {
+        self.0.websocket_head.get_or_init(|| {
+            let length = self.0.bytes.len();
+            let mut head = BytesMut::with_capacity(10);
+            head.put_u8(0x82);
+            match length {
+                0..=125 => head.put_u8(length as u8),
+                126..=0xffff => {
+                    head.put_u8(126);
+                    head.put_u16(length as u16);
+                }
+                _ => {
+                    head.put_u8(127);
+                    head.put_u64(length as u64);
+                }
+            }
+            head.freeze()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn websocket_heads_have_the_three_lengths_of_the_rfc() {
+        let head = |length| {
+            Packet::control(vec![0; length].into())
+                .websocket_head()
+                .to_vec()
+        };
+        assert_eq!(head(0), [0x82, 0]);
+        assert_eq!(head(125), [0x82, 125]);
+        assert_eq!(head(126), [0x82, 126, 0, 126]);
+        assert_eq!(head(0xffff), [0x82, 126, 0xff, 0xff]);
+        assert_eq!(head(0x1_0000), [0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]);
+    }
+}
