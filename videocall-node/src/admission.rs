@@ -1,0 +1,141 @@
+//! Who may come in, and as whom.
+
+use std::net::SocketAddr;
+
+use async_trait::async_trait;
+use videocall_types::{
+    close::CloseReason,
+    ids::{MeetingId, NameError, UserId},
+};
+
+/// The way by which a participant is connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// RFC 6455.
+    WebSocket,
+    /// WebTransport over HTTP/3.
+    WebTransport,
+}
+
+impl Transport {
+    /// A word for metrics and logs.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::WebSocket => "websocket",
+            Self::WebTransport => "webtransport",
+        }
+    }
+}
+
+/// What somebody at the door says.
+#[derive(Clone, Debug)]
+pub struct JoinRequest {
+    /// The meeting's name, percent-decoded.
+    pub meeting: String,
+    /// The name by which a guest wants to be known, percent-decoded.
+    pub user: String,
+    /// A token, where the other door was taken. Never logged.
+    pub token: Option<String>,
+    /// How the participant is connected.
+    pub transport: Transport,
+    /// From where.
+    pub remote: SocketAddr,
+}
+
+/// Who the server says this is.
+#[derive(Clone, Debug)]
+pub struct Admitted {
+    /// Which meeting.
+    pub meeting: MeetingId,
+    /// What packets must claim, or claim nothing.
+    pub user_id: UserId,
+    /// As others see the person, unless the client asks for another name.
+    pub display_name: String,
+}
+
+/// Why somebody may not come in.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct Refusal {
+    /// Status of the HTTP response.
+    pub status: u16,
+    /// The same as a close reason.
+    pub reason: CloseReason,
+    /// What to do about it, for people.
+    pub text: String,
+    /// Do not ask again before, in seconds.
+    pub retry_after: Option<u32>,
+}
+
+impl Refusal {
+    /// A name that cannot be accepted.
+    pub fn bad_name(what: &str, error: NameError) -> Self {
+        Self {
+            status: 400,
+            reason: CloseReason::ProtocolError,
+            text: format!("{what}: {error}"),
+            retry_after: None,
+        }
+    }
+
+    /// Not without credentials.
+    pub fn unauthorized(text: impl Into<String>) -> Self {
+        let reason = CloseReason::Unauthorized;
+        Self {
+            status: 401,
+            reason,
+            text: text.into(),
+            retry_after: None,
+        }
+    }
+
+    /// No place left, or none any more.
+    pub fn unavailable(reason: CloseReason, text: impl Into<String>) -> Self {
+        Self {
+            status: 503,
+            reason,
+            text: text.into(),
+            retry_after: Some(5),
+        }
+    }
+}
+
+/// Decides who may come in. Asked before anything is allocated for the participant.
+#[async_trait]
+pub trait Admission: Send + Sync + 'static {
+    /// Admits or refuses.
+    async fn admit(&self, request: &JoinRequest) -> Result<Admitted, Refusal>;
+}
+
+/// Admits everybody under the name that they give, where guests are allowed.
+#[derive(Clone, Copy, Debug)]
+pub struct GuestAdmission {
+    /// Whether guests are.
+    pub allowed: bool,
+}
+
+#[async_trait]
+impl Admission for GuestAdmission {
+    async fn admit(&self, request: &JoinRequest) -> Result<Admitted, Refusal> {
+        if request.token.is_some() {
+            return Err(Refusal::unauthorized(
+                "this server has no accounts: join as a guest by /lobby/{user}/{meeting}",
+            ));
+        }
+        if !self.allowed {
+            return Err(Refusal::unauthorized(
+                "guests are not allowed on this server",
+            ));
+        }
+        let meeting = MeetingId::parse(&request.meeting)
+            .map_err(|error| Refusal::bad_name("the meeting's name", error))?;
+        let user_id =
+            UserId::parse(&request.user).map_err(|error| Refusal::bad_name("your name", error))?;
+        let display_name = user_id.as_str().to_owned();
+        Ok(Admitted {
+            meeting,
+            user_id,
+            display_name,
+        })
+    }
+}

@@ -1,0 +1,95 @@
+//! What nodes tell each other: the trait, and its two implementations.
+
+mod embedded;
+mod nats;
+
+use std::pin::Pin;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::Stream;
+use videocall_types::{
+    ids::{MediaKind, NodeId, SessionId},
+    wire::bus::{BusControl, NodeRoster},
+};
+
+pub use embedded::{EmbeddedBus, EmbeddedHub};
+pub use nats::{NatsBus, NatsConfig};
+
+/// Something from another node, about one meeting.
+#[derive(Clone, Debug)]
+pub enum BusEvent {
+    /// A media packet.
+    Media(Bytes),
+    /// A message.
+    Control(BusControl),
+    /// What a node keeps in the roster, told when it is written and when the subscription begins.
+    RosterShard(NodeId, NodeRoster),
+    /// The bus was lost and is back: ask everybody for what was missed.
+    Reconnected,
+}
+
+/// Events of one meeting until it is dropped.
+pub type BusSubscription = Pin<Box<dyn Stream<Item = BusEvent> + Send>>;
+
+/// The bus cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BusError {
+    /// The address of the NATS server makes no sense.
+    #[error("cannot use `{url}` as a NATS address: {error}")]
+    Address {
+        /// As it was given, without password.
+        url: String,
+        /// What is wrong with it.
+        error: String,
+    },
+    /// Not connected at the moment.
+    #[error("not connected to NATS: {0}")]
+    Disconnected(String),
+}
+
+/// How the bus is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BusHealth {
+    /// What is wrong, for people; empty if nothing is.
+    pub problems: Vec<String>,
+    /// Messages that could not be sent since the start.
+    pub dropped: u64,
+}
+
+/// Where a media packet belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MediaSubject {
+    /// Its publisher.
+    pub session: SessionId,
+    /// Its kind.
+    pub kind: MediaKind,
+    /// Its simulcast layer.
+    pub layer: u8,
+}
+
+/// Carries packets and messages between nodes. Nothing a node sends comes back to itself. Sending
+/// never waits: what cannot be taken is dropped and counted.
+#[async_trait]
+pub trait Bus: Send + Sync + 'static {
+    /// Everything about one meeting; `meeting` is [`MeetingId::token`]. A node subscribes once.
+    ///
+    /// # Errors
+    /// The bus is not connected.
+    ///
+    /// [`MeetingId::token`]: videocall_types::ids::MeetingId::token
+    async fn subscribe(&self, meeting: &str) -> Result<BusSubscription, BusError>;
+
+    /// Sends a media packet to the nodes that take part in the meeting.
+    fn publish_media(&self, meeting: &str, subject: MediaSubject, bytes: Bytes);
+
+    /// Sends a message to the nodes that take part in the meeting.
+    fn publish_control(&self, meeting: &str, message: BusControl);
+
+    /// Keeps this node's participants of the meeting for nodes that come later. Expires if it is
+    /// not repeated. An empty roster takes it away.
+    fn put_roster(&self, meeting: &str, node: &NodeId, roster: NodeRoster);
+
+    /// How the bus is now.
+    fn health(&self) -> BusHealth;
+}

@@ -1,0 +1,441 @@
+//! The bus over NATS: core subjects for packets and messages, a JetStream key-value bucket for the
+//! roster.
+//!
+//! | subject | holds |
+//! | --- | --- |
+//! | `videocall.<meeting>.media.<session>.<kind>.<layer>` | a media packet as it came in |
+//! | `videocall.<meeting>.control` | a `BusControl` |
+//!
+//! A node has one subscription per meeting, `videocall.<meeting>.>`; the connection is opened with
+//! `no_echo`, so its own messages never come back.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use async_nats::{
+    Client, ConnectOptions, Event, Subject,
+    jetstream::{self, kv, stream::StorageType},
+};
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use rustc_hash::FxHashMap;
+use tokio::{
+    sync::{mpsc, watch},
+    task::AbortHandle,
+};
+use tracing::{info, warn};
+use videocall_types::{
+    ids::NodeId,
+    wire::{
+        Message,
+        bus::{BusControl, NodeRoster, bus_control},
+    },
+};
+
+use super::{Bus, BusError, BusEvent, BusHealth, BusSubscription, MediaSubject};
+
+/// Messages that may wait for the connection.
+const QUEUE: usize = 8192;
+/// Messages that may wait for one meeting.
+const SUBSCRIPTION: usize = 8192;
+/// Subjects kept as text.
+const SUBJECTS: usize = 10_000;
+const BUCKET: &str = "videocall-roster";
+
+/// How to reach NATS.
+#[derive(Clone, Debug)]
+pub struct NatsConfig {
+    /// `nats://user:password@host:port`, several separated by commas.
+    pub url: String,
+    /// How long a node's part of a roster outlives the node.
+    pub roster_ttl: Duration,
+}
+
+impl NatsConfig {
+    /// The usual times.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            roster_ttl: Duration::from_secs(15),
+        }
+    }
+}
+
+enum Command {
+    Media(String, MediaSubject, Bytes),
+    Control(String, BusControl),
+    Roster(String, NodeId, NodeRoster),
+}
+
+#[derive(Debug)]
+struct Status {
+    connected: AtomicBool,
+    bucket: AtomicBool,
+    dropped: AtomicU64,
+    /// Counts connections.
+    epoch: watch::Sender<u64>,
+}
+
+/// A node's connection to NATS. It is kept, and sought again for ever when lost.
+#[derive(Debug)]
+pub struct NatsBus {
+    client: Client,
+    commands: mpsc::Sender<Command>,
+    status: Arc<Status>,
+    bucket: watch::Receiver<Option<kv::Store>>,
+    tasks: [AbortHandle; 2],
+}
+
+impl NatsBus {
+    /// Starts connecting; does not wait until it is.
+    ///
+    /// # Errors
+    /// The address makes no sense.
+    pub async fn connect(config: NatsConfig) -> Result<Self, BusError> {
+        let status = Arc::new(Status {
+            connected: AtomicBool::new(false),
+            bucket: AtomicBool::new(false),
+            dropped: AtomicU64::new(0),
+            epoch: watch::Sender::new(0),
+        });
+        let servers: Vec<String> = config
+            .url
+            .split(',')
+            .map(|server| server.trim().to_owned())
+            .collect();
+        let events = status.clone();
+        let client = ConnectOptions::new()
+            .name("videocall")
+            .no_echo()
+            .retry_on_initial_connect()
+            .connection_timeout(Duration::from_secs(3))
+            .ping_interval(Duration::from_secs(5))
+            .reconnect_delay_callback(|attempts| {
+                Duration::from_millis((100 << attempts.min(5)) as u64)
+            })
+            .subscription_capacity(SUBSCRIPTION)
+            .client_capacity(QUEUE)
+            .event_callback(move |event| {
+                let status = events.clone();
+                async move { status.note(&event) }
+            })
+            .connect(servers)
+            .await
+            .map_err(|error| BusError::Address {
+                url: without_password(&config.url),
+                error: error.to_string(),
+            })?;
+        let (commands, received) = mpsc::channel(QUEUE);
+        let (store, bucket) = watch::channel(None);
+        let keeper = tokio::spawn(keep_bucket(client.clone(), config, status.clone(), store));
+        let sender = tokio::spawn(send(
+            client.clone(),
+            received,
+            bucket.clone(),
+            status.clone(),
+        ));
+        let tasks = [keeper.abort_handle(), sender.abort_handle()];
+        Ok(Self {
+            client,
+            commands,
+            status,
+            bucket,
+            tasks,
+        })
+    }
+
+    fn command(&self, command: Command) {
+        if self.commands.try_send(command).is_err() {
+            self.status.dropped.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+impl Drop for NatsBus {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+impl Status {
+    fn note(&self, event: &Event) {
+        match event {
+            Event::Connected => {
+                info!("connected to NATS");
+                self.connected.store(true, Relaxed);
+                self.epoch.send_modify(|epoch| *epoch += 1);
+            }
+            Event::Disconnected => {
+                warn!("lost NATS: meetings go on, each node by itself");
+                self.connected.store(false, Relaxed);
+                self.bucket.store(false, Relaxed);
+            }
+            Event::SlowConsumer(_) => {
+                self.dropped.fetch_add(1, Relaxed);
+            }
+            other => warn!(event = %other, "NATS"),
+        }
+    }
+}
+
+/// Makes the bucket, again after each connection: a NATS server may come back without it.
+async fn keep_bucket(
+    client: Client,
+    config: NatsConfig,
+    status: Arc<Status>,
+    store: watch::Sender<Option<kv::Store>>,
+) {
+    let mut epoch = status.epoch.subscribe();
+    let jetstream = jetstream::new(client);
+    loop {
+        if *epoch.borrow_and_update() > 0 {
+            let made = jetstream
+                .create_key_value(kv::Config {
+                    bucket: BUCKET.to_owned(),
+                    history: 1,
+                    max_age: config.roster_ttl,
+                    storage: StorageType::Memory,
+                    ..kv::Config::default()
+                })
+                .await;
+            match made {
+                Ok(made) => {
+                    status.bucket.store(true, Relaxed);
+                    store.send_replace(Some(made));
+                }
+                Err(error) => {
+                    warn!(%error, "NATS has no JetStream: rosters go by messages alone");
+                    status.bucket.store(false, Relaxed);
+                    store.send_replace(None);
+                }
+            }
+        }
+        if epoch.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Sends everything in the order it was given.
+async fn send(
+    client: Client,
+    mut commands: mpsc::Receiver<Command>,
+    bucket: watch::Receiver<Option<kv::Store>>,
+    status: Arc<Status>,
+) {
+    let mut subjects: FxHashMap<(String, MediaSubject), Subject> = FxHashMap::default();
+    while let Some(command) = commands.recv().await {
+        if !status.connected.load(Relaxed) {
+            // Old media is of no use, and the rest is told anew after the connection is back.
+            status.dropped.fetch_add(1, Relaxed);
+            continue;
+        }
+        let result =
+            match command {
+                Command::Media(meeting, subject, bytes) => {
+                    if subjects.len() > SUBJECTS {
+                        subjects.clear();
+                    }
+                    let subject = subjects.entry((meeting, subject)).or_insert_with_key(
+                        |(meeting, subject)| media_subject(meeting, subject).into(),
+                    );
+                    client.publish(subject.clone(), bytes).await
+                }
+                Command::Control(meeting, message) => {
+                    let subject = format!("videocall.{meeting}.control");
+                    client
+                        .publish(subject, message.encode_to_vec().into())
+                        .await
+                }
+                Command::Roster(meeting, node, roster) => {
+                    let store = bucket.borrow().clone();
+                    keep_roster(&client, store, &meeting, &node, roster).await
+                }
+            };
+        if result.is_err() {
+            status.dropped.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+async fn keep_roster(
+    client: &Client,
+    store: Option<kv::Store>,
+    meeting: &str,
+    node: &NodeId,
+    roster: NodeRoster,
+) -> Result<(), async_nats::PublishError> {
+    let Some(store) = store else {
+        // Without a bucket, repeating it to whoever listens is what keeps it.
+        let message = BusControl {
+            node_id: node.as_str().to_owned(),
+            message: Some(bus_control::Message::Roster(roster)),
+        };
+        let subject = format!("videocall.{meeting}.control");
+        return client
+            .publish(subject, message.encode_to_vec().into())
+            .await;
+    };
+    // Not awaited in line: an answer of JetStream must not hold up media.
+    let key = format!("{meeting}.{node}");
+    tokio::spawn(async move {
+        let result = if roster.participants.is_empty() {
+            store.purge(&key).await.map_err(|error| error.to_string())
+        } else {
+            let value = roster.encode_to_vec().into();
+            store
+                .put(&key, value)
+                .await
+                .map(drop)
+                .map_err(|error| error.to_string())
+        };
+        if let Err(error) = result {
+            warn!(error, "could not write the roster to NATS");
+        }
+    });
+    Ok(())
+}
+
+fn media_subject(meeting: &str, subject: &MediaSubject) -> String {
+    let MediaSubject {
+        session,
+        kind,
+        layer,
+    } = subject;
+    format!(
+        "videocall.{meeting}.media.{session}.{}.{layer}",
+        kind.label()
+    )
+}
+
+fn without_password(url: &str) -> String {
+    match (url.find("://"), url.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme + 3 < at => {
+            format!("{}…{}", &url[..scheme + 3], &url[at..])
+        }
+        _ => url.to_owned(),
+    }
+}
+
+fn packets(subscriber: async_nats::Subscriber) -> impl Stream<Item = BusEvent> + Send {
+    subscriber.filter_map(|message| async move {
+        if message.subject.ends_with(".control") {
+            // Another version may say what we cannot read.
+            return BusControl::decode(message.payload)
+                .ok()
+                .map(BusEvent::Control);
+        }
+        Some(BusEvent::Media(message.payload))
+    })
+}
+
+fn shards(watch: kv::Watch) -> impl Stream<Item = BusEvent> + Send {
+    watch.filter_map(|entry| async move {
+        let entry = entry.ok()?;
+        let node = NodeId::parse(entry.key.rsplit('.').next()?)?;
+        let roster = match entry.operation {
+            kv::Operation::Put => NodeRoster::decode(entry.value).ok()?,
+            kv::Operation::Delete | kv::Operation::Purge => NodeRoster::default(),
+        };
+        Some(BusEvent::RosterShard(node, roster))
+    })
+}
+
+fn reconnections(epoch: watch::Receiver<u64>) -> impl Stream<Item = BusEvent> + Send {
+    stream::unfold(epoch, |mut epoch| async move {
+        epoch.changed().await.ok()?;
+        Some((BusEvent::Reconnected, epoch))
+    })
+}
+
+#[async_trait]
+impl Bus for NatsBus {
+    async fn subscribe(&self, meeting: &str) -> Result<BusSubscription, BusError> {
+        let mut epoch = self.status.epoch.subscribe();
+        epoch.mark_unchanged();
+        let subscriber = self
+            .client
+            .subscribe(format!("videocall.{meeting}.>"))
+            .await
+            .map_err(|error| BusError::Disconnected(error.to_string()))?;
+        let packets = packets(subscriber);
+        let store = self.bucket.borrow().clone();
+        let watch = match store {
+            Some(store) => store.watch_with_history(format!("{meeting}.>")).await.ok(),
+            None => None,
+        };
+        let shards = match watch {
+            Some(watch) => shards(watch).left_stream(),
+            None => stream::pending().right_stream(),
+        };
+        Ok(Box::pin(stream::select(
+            packets,
+            stream::select(shards, reconnections(epoch)),
+        )))
+    }
+
+    fn publish_media(&self, meeting: &str, subject: MediaSubject, bytes: Bytes) {
+        self.command(Command::Media(meeting.to_owned(), subject, bytes));
+    }
+
+    fn publish_control(&self, meeting: &str, message: BusControl) {
+        self.command(Command::Control(meeting.to_owned(), message));
+    }
+
+    fn put_roster(&self, meeting: &str, node: &NodeId, roster: NodeRoster) {
+        self.command(Command::Roster(meeting.to_owned(), node.clone(), roster));
+    }
+
+    fn health(&self) -> BusHealth {
+        let mut problems = Vec::new();
+        if !self.status.connected.load(Relaxed) {
+            problems.push("not connected to NATS: nodes cannot hear each other".to_owned());
+        } else if !self.status.bucket.load(Relaxed) {
+            problems.push(
+                "NATS has no JetStream: start it with `-js` so that the roster outlives messages"
+                    .to_owned(),
+            );
+        }
+        BusHealth {
+            problems,
+            dropped: self.status.dropped.load(Relaxed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use videocall_types::ids::{MediaKind, SessionId};
+
+    #[test]
+    fn addresses_are_shown_without_password() {
+        assert_eq!(
+            without_password("nats://a:b@host:4222"),
+            "nats://…@host:4222"
+        );
+        assert_eq!(without_password("nats://host:4222"), "nats://host:4222");
+    }
+
+    #[test]
+    fn subjects_tell_publisher_kind_and_layer() {
+        let session = SessionId::new(7).expect("valid");
+        let subject = MediaSubject {
+            session,
+            kind: MediaKind::Video,
+            layer: 2,
+        };
+        assert_eq!(
+            media_subject("ab", &subject),
+            "videocall.ab.media.7.video.2"
+        );
+    }
+}

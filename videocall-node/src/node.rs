@@ -1,0 +1,281 @@
+//! The node: its meetings, limits, health and drain.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+use tokio::{sync::Notify, time};
+use tracing::info;
+use videocall_relay::{Counters, Fatal, Joined, Meeting, RelayConfig};
+use videocall_types::{
+    close::CloseReason,
+    ids::{MeetingId, NodeId, SessionId},
+};
+
+use crate::{
+    admission::{Admission, JoinRequest, Refusal, Transport},
+    bus::Bus,
+    meeting::MeetingShell,
+    session::Session,
+};
+
+/// Limits of a node.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// Limits and times of each meeting.
+    pub relay: RelayConfig,
+    /// Meetings at once.
+    pub max_meetings: usize,
+    /// Participants at once.
+    pub max_sessions: usize,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self {
+            relay: RelayConfig::default(),
+            max_meetings: 10_000,
+            max_sessions: 20_000,
+        }
+    }
+}
+
+/// How a node is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// Whether it takes new participants.
+    pub ready: bool,
+    /// What is wrong, for people; may be something with which it still serves.
+    pub problems: Vec<String>,
+}
+
+/// One node. Cloning shares it.
+#[derive(Clone)]
+pub struct Node {
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) id: NodeId,
+    config: NodeConfig,
+    relay: Arc<RelayConfig>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) bus: Arc<dyn Bus>,
+    admission: Arc<dyn Admission>,
+    pub(crate) meetings: Mutex<FxHashMap<MeetingId, Arc<MeetingShell>>>,
+    pub(crate) sessions: [AtomicUsize; 2],
+    pub(crate) joined: AtomicU64,
+    pub(crate) refused: AtomicU64,
+    draining: AtomicBool,
+    left: Notify,
+}
+
+impl Node {
+    /// A node that takes participants at once.
+    pub fn new(config: NodeConfig, bus: Arc<dyn Bus>, admission: Arc<dyn Admission>) -> Self {
+        crate::metrics::describe();
+        Self {
+            shared: Arc::new(Shared {
+                id: NodeId::from_random(rand::random()),
+                relay: Arc::new(config.relay.clone()),
+                config,
+                counters: Arc::default(),
+                bus,
+                admission,
+                meetings: Mutex::default(),
+                sessions: Default::default(),
+                joined: AtomicU64::new(0),
+                refused: AtomicU64::new(0),
+                draining: AtomicBool::new(false),
+                left: Notify::new(),
+            }),
+        }
+    }
+
+    /// This run of this node.
+    pub fn id(&self) -> &NodeId {
+        &self.shared.id
+    }
+
+    /// Lets somebody into a meeting. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// Not admitted, or no place; the text says which and what to do.
+    pub async fn join(&self, request: JoinRequest) -> Result<Session, Refusal> {
+        let result = self.try_join(&request).await;
+        let count = if result.is_ok() {
+            &self.shared.joined
+        } else {
+            &self.shared.refused
+        };
+        count.fetch_add(1, Relaxed);
+        result
+    }
+
+    async fn try_join(&self, request: &JoinRequest) -> Result<Session, Refusal> {
+        let shared = &self.shared;
+        if shared.draining.load(Relaxed) {
+            return Err(Refusal::unavailable(
+                CloseReason::GoingAway,
+                "the server is shutting down: try another",
+            ));
+        }
+        let admitted = shared.admission.admit(request).await?;
+        let guard = SessionGuard::new(self, request.transport).ok_or_else(|| {
+            Refusal::unavailable(CloseReason::Full, "the server is full: try again later")
+        })?;
+        let joined = Joined {
+            session: SessionId::from_random(rand::random()),
+            user_id: admitted.user_id.as_str().to_owned(),
+            display_name: admitted.display_name,
+            secret: rand::random(),
+            joined_ms: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |elapsed| elapsed.as_millis() as u64),
+        };
+        let id = joined.session;
+        let mut meetings = shared.meetings.lock();
+        if !meetings.contains_key(&admitted.meeting) && meetings.len() >= shared.config.max_meetings
+        {
+            return Err(Refusal::unavailable(
+                CloseReason::Full,
+                "the server has no room for another meeting: try again later",
+            ));
+        }
+        let shell = meetings
+            .entry(admitted.meeting)
+            .or_insert_with_key(|meeting| {
+                let relay = Meeting::new(
+                    shared.id.clone(),
+                    shared.relay.clone(),
+                    shared.counters.clone(),
+                );
+                MeetingShell::start(
+                    meeting.clone(),
+                    shared.id.clone(),
+                    relay,
+                    shared.bus.clone(),
+                )
+            })
+            .clone();
+        let (egress, end) = shell
+            .join(joined, shared.relay.max_sessions)
+            .ok_or_else(|| {
+                Refusal::unavailable(CloseReason::Full, "the meeting is full: try again later")
+            })?;
+        drop(meetings);
+        Ok(Session::new(
+            id,
+            shell.clone(),
+            egress,
+            end,
+            guard.of(shell),
+        ))
+    }
+
+    /// Takes no one any more, tells everybody to go elsewhere, and waits until they have, at most
+    /// for `grace`.
+    pub async fn drain(&self, grace: Duration) {
+        self.shared.draining.store(true, Relaxed);
+        let shells: Vec<_> = self.shared.meetings.lock().values().cloned().collect();
+        let fatal = Fatal::new(CloseReason::GoingAway);
+        for shell in &shells {
+            shell.close_all(&fatal);
+        }
+        drop(shells);
+        info!(sessions = self.sessions(), "draining");
+        let empty = async {
+            loop {
+                let left = self.shared.left.notified();
+                if self.sessions() == 0 {
+                    return;
+                }
+                left.await;
+            }
+        };
+        if time::timeout(grace, empty).await.is_err() {
+            info!(
+                sessions = self.sessions(),
+                "gave up waiting for sessions to end"
+            );
+        }
+    }
+
+    /// Participants on this node.
+    pub fn sessions(&self) -> usize {
+        self.shared
+            .sessions
+            .iter()
+            .map(|count| count.load(Relaxed))
+            .sum()
+    }
+
+    /// Meetings on this node.
+    pub fn meetings(&self) -> usize {
+        self.shared.meetings.lock().len()
+    }
+
+    /// How the node is. A bus that is lost makes it neither dead nor unready: meetings on this
+    /// node go on, and taking it out of service would end them.
+    pub fn health(&self) -> Health {
+        let mut problems = self.shared.bus.health().problems;
+        let draining = self.shared.draining.load(Relaxed);
+        if draining {
+            problems.push("shutting down".to_owned());
+        }
+        Health {
+            ready: !draining,
+            problems,
+        }
+    }
+}
+
+/// Counts a session as long as it lives, and ends its meeting on this node after the last one.
+pub(crate) struct SessionGuard {
+    node: Node,
+    transport: Transport,
+    shell: Option<Arc<MeetingShell>>,
+}
+
+impl SessionGuard {
+    fn new(node: &Node, transport: Transport) -> Option<Self> {
+        let guard = Self {
+            node: node.clone(),
+            transport,
+            shell: None,
+        };
+        node.shared.sessions[transport as usize].fetch_add(1, Relaxed);
+        (node.sessions() <= node.shared.config.max_sessions).then_some(guard)
+    }
+
+    fn of(mut self, shell: Arc<MeetingShell>) -> Self {
+        self.shell = Some(shell);
+        self
+    }
+}
+
+impl Drop for SessionGuard {
+    fn drop(&mut self) {
+        let shared = &self.node.shared;
+        shared.sessions[self.transport as usize].fetch_sub(1, Relaxed);
+        if let Some(shell) = &self.shell {
+            let mut meetings = shared.meetings.lock();
+            // Joining holds the same lock: nobody can come in between.
+            if shell.sessions() == 0
+                && meetings
+                    .get(&shell.id)
+                    .is_some_and(|current| Arc::ptr_eq(current, shell))
+            {
+                meetings.remove(&shell.id);
+                shell.stop();
+            }
+        }
+        shared.left.notify_waiters();
+    }
+}
