@@ -65,6 +65,16 @@ impl Packet {
         self.0.routing.as_ref()
     }
 
+    /// Whether it must arrive and goes before everything else.
+    pub fn is_control(&self) -> bool {
+        self.0.class == Class::Control
+    }
+
+    /// Whether it is sound.
+    pub fn is_audio(&self) -> bool {
+        self.0.class == Class::Audio
+    }
+
     /// Which queue the packet waits in.
     pub fn class(&self) -> Class {
         self.0.class

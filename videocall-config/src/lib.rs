@@ -1,0 +1,44 @@
+//! Settings, certificates and logs that the server binaries share.
+//!
+//! A setting comes from a flag, else the environment (`VIDEOCALL_…`), else the file given by
+//! `--config`, else its default. Errors name the setting.
+#![forbid(unsafe_code)]
+
+mod certificates;
+mod logs;
+mod settings;
+mod shutdown;
+
+pub use certificates::{CertificateError, Certificates};
+pub use logs::init_logs;
+pub use settings::{Config, LogFormat, Settings, SettingsError};
+pub use shutdown::shutdown_signal;
+
+use std::sync::Arc;
+
+use videocall_node::{
+    GuestAdmission, Node,
+    bus::{Bus, BusError, EmbeddedBus, NatsBus, NatsConfig},
+};
+
+/// The node that these settings describe.
+///
+/// # Errors
+/// The NATS address makes no sense; a server that does not answer is no error.
+pub async fn start_node(config: &Config) -> Result<Node, BusError> {
+    let bus: Arc<dyn Bus> = match &config.nats_url {
+        Some(url) => Arc::new(NatsBus::connect(NatsConfig::new(url.as_str())).await?),
+        None => Arc::new(EmbeddedBus::default()),
+    };
+    let admission = Arc::new(GuestAdmission {
+        allowed: config.guests,
+    });
+    Ok(Node::new(config.node.clone(), bus, admission))
+}
+
+impl Config {
+    /// Addresses of this machine that others on the network can reach.
+    pub fn lan_addresses(&self) -> Vec<std::net::IpAddr> {
+        certificates::lan_addresses()
+    }
+}

@@ -1,0 +1,120 @@
+//! What a client sends.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use tokio::{sync::oneshot, time};
+use videocall_node::Session;
+use videocall_types::limits::MAX_PACKET_BYTES;
+use wtransport::{Connection, RecvStream, SendStream, VarInt};
+
+use crate::session::Ended;
+
+/// A frame that takes longer to arrive is of no use.
+const STREAM_TIMEOUT: Duration = Duration::from_secs(5);
+/// Frames that are read at once.
+const STREAMS: usize = 64;
+/// Room that a stream gets at first.
+const FIRST_READ: usize = 4096;
+
+/// Forwards datagrams.
+pub(crate) async fn datagrams(connection: &Connection, session: &Session) -> Ended {
+    loop {
+        let Ok(datagram) = connection.receive_datagram().await else {
+            return Ended::Connection;
+        };
+        if let Err(fatal) = session.receive(datagram.payload()) {
+            return Ended::Fatal(fatal);
+        }
+    }
+}
+
+/// Forwards streams that hold one packet each.
+pub(crate) async fn streams(connection: &Connection, session: &Session) -> Ended {
+    let mut reading = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            stream = connection.accept_uni(), if reading.len() < STREAMS => match stream {
+                Ok(stream) => reading.push(time::timeout(STREAM_TIMEOUT, read_packet(stream))),
+                Err(_) => return Ended::Connection,
+            },
+            Some(packet) = reading.next() => match packet {
+                Ok(Ok(Some(packet))) => {
+                    if let Err(fatal) = session.receive(packet) {
+                        return Ended::Fatal(fatal);
+                    }
+                }
+                // Reset by its sender, or too slow: a lost frame.
+                Ok(Ok(None)) | Err(_) => {}
+                Ok(Err(TooLong)) => return Ended::protocol("a packet is too long"),
+            },
+        }
+    }
+}
+
+struct TooLong;
+
+/// Reads a stream to its end; `None` if it was reset.
+async fn read_packet(mut stream: RecvStream) -> Result<Option<Bytes>, TooLong> {
+    let mut packet = BytesMut::with_capacity(FIRST_READ);
+    loop {
+        match stream.quic_stream_mut().read_chunk(usize::MAX, true).await {
+            Ok(Some(chunk)) => {
+                if packet.len() + chunk.bytes.len() > MAX_PACKET_BYTES {
+                    stream.stop(VarInt::from_u32(0));
+                    return Err(TooLong);
+                }
+                packet.extend_from_slice(&chunk.bytes);
+            }
+            Ok(None) => return Ok(Some(packet.freeze())),
+            Err(_) => return Ok(None),
+        }
+    }
+}
+
+/// Forwards the packets of the control stream, each behind its length, and hands its other
+/// direction to the writer.
+pub(crate) async fn control(
+    connection: &Connection,
+    session: &Session,
+    writer: oneshot::Sender<SendStream>,
+) -> Ended {
+    let Ok((send, mut receive)) = connection.accept_bi().await else {
+        return Ended::Connection;
+    };
+    // Control goes before everything else.
+    send.set_priority(1000);
+    let _ = writer.send(send);
+    loop {
+        let mut length = [0; 4];
+        if receive.read_exact(&mut length).await.is_err() {
+            // Only the end of the connection ends a session; without this stream it goes on.
+            let _ = connection.closed().await;
+            return Ended::Connection;
+        }
+        let length = u32::from_be_bytes(length) as usize;
+        if length > MAX_PACKET_BYTES {
+            return Ended::protocol("a control packet is too long");
+        }
+        let Ok(packet) = read_exactly(&mut receive, length).await else {
+            return Ended::Connection;
+        };
+        if let Err(fatal) = session.receive(packet) {
+            return Ended::Fatal(fatal);
+        }
+    }
+}
+
+/// Takes memory only as bytes arrive, not as many as a peer announces.
+async fn read_exactly(stream: &mut RecvStream, length: usize) -> Result<Bytes, ()> {
+    let mut packet = BytesMut::with_capacity(length.min(FIRST_READ));
+    while packet.len() < length {
+        let rest = length - packet.len();
+        match stream.quic_stream_mut().read_chunk(rest, true).await {
+            Ok(Some(chunk)) => packet.extend_from_slice(&chunk.bytes),
+            _ => return Err(()),
+        }
+    }
+    Ok(packet.freeze())
+}

@@ -1,0 +1,178 @@
+//! Endpoints, and who is let in.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use percent_encoding::percent_decode_str;
+use tokio::{sync::Semaphore, task::JoinSet, time};
+use tracing::{Instrument, debug, info_span};
+use videocall_config::Certificates;
+use videocall_node::{JoinRequest, Node, Refusal, Transport};
+use wtransport::{
+    Endpoint, ServerConfig, VarInt,
+    config::QuicTransportConfig,
+    endpoint::{IncomingSession, SessionRequest, endpoint_side},
+};
+
+use crate::session;
+
+/// Handshakes at once, on all endpoints.
+const HANDSHAKES: usize = 1024;
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The server cannot listen.
+#[derive(Debug, thiserror::Error)]
+#[error("--webtransport-listen: cannot listen on {address} (UDP): {error}")]
+pub struct BindError {
+    /// Where.
+    pub address: SocketAddr,
+    /// Why.
+    pub error: std::io::Error,
+}
+
+/// A server that listens, and takes sessions once it [`run`](Self::run)s.
+pub struct WebTransportServer {
+    endpoints: Vec<Endpoint<endpoint_side::Server>>,
+    node: Node,
+}
+
+impl WebTransportServer {
+    /// Opens the sockets.
+    ///
+    /// # Errors
+    /// An address cannot be used.
+    pub fn bind(
+        listen: &[SocketAddr],
+        certificates: &Arc<Certificates>,
+        node: Node,
+    ) -> Result<Self, BindError> {
+        let endpoints = listen
+            .iter()
+            .map(|&address| {
+                let config = ServerConfig::builder()
+                    .with_bind_address(address)
+                    .with_custom_tls_and_transport(
+                        certificates.server_config(&[wtransport::tls::WEBTRANSPORT_ALPN]),
+                        transport_config(),
+                    )
+                    .build();
+                Endpoint::server(config).map_err(|error| BindError { address, error })
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { endpoints, node })
+    }
+
+    /// Where the sockets are.
+    pub fn local_addresses(&self) -> Vec<SocketAddr> {
+        self.endpoints
+            .iter()
+            .filter_map(|endpoint| endpoint.local_addr().ok())
+            .collect()
+    }
+
+    /// Takes sessions until dropped. Sessions end with it.
+    pub async fn run(self) {
+        let mut acceptors = JoinSet::new();
+        let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
+        for endpoint in self.endpoints {
+            acceptors.spawn(accept(endpoint, self.node.clone(), handshakes.clone()));
+        }
+        acceptors.join_all().await;
+    }
+}
+
+fn transport_config() -> QuicTransportConfig {
+    let mut config = QuicTransportConfig::default();
+    // Each packet of a picture is a stream of its own; many at once are a flood, not a meeting.
+    config.max_concurrent_uni_streams(128u32.into());
+    config.max_concurrent_bidi_streams(8u32.into());
+    config.stream_receive_window(1_048_576u32.into());
+    config.receive_window(4_194_304u32.into());
+    // What waits longer waits in the session's own queue, which knows what to drop.
+    config.send_window(1_048_576);
+    config.datagram_send_buffer_size(64 * 1024);
+    config.datagram_receive_buffer_size(Some(256 * 1024));
+    config.keep_alive_interval(Some(Duration::from_secs(5)));
+    let idle = Duration::from_secs(30)
+        .try_into()
+        .expect("30 s fit into a QUIC timeout");
+    config.max_idle_timeout(Some(idle));
+    config
+}
+
+async fn accept(endpoint: Endpoint<endpoint_side::Server>, node: Node, handshakes: Arc<Semaphore>) {
+    let mut sessions = JoinSet::new();
+    loop {
+        tokio::select! {
+            incoming = endpoint.accept() => {
+                // A full house answers nothing: the client's QUIC tries again by itself.
+                if let Ok(permit) = handshakes.clone().try_acquire_owned() {
+                    let node = node.clone();
+                    sessions.spawn(async move { handle(incoming, node, permit).await });
+                }
+            }
+            Some(_) = sessions.join_next() => {}
+        }
+    }
+}
+
+async fn handle(incoming: IncomingSession, node: Node, permit: tokio::sync::OwnedSemaphorePermit) {
+    let request = match time::timeout(HANDSHAKE_TIMEOUT, incoming).await {
+        Ok(Ok(request)) => request,
+        Ok(Err(error)) => return debug!(%error, "handshake failed"),
+        Err(_) => return debug!("handshake timed out"),
+    };
+    let Some(join) = join_request(&request) else {
+        request.not_found().await;
+        return;
+    };
+    let remote = join.remote;
+    match node.join(join).await {
+        Ok(session) => {
+            let Ok(Ok(connection)) = time::timeout(HANDSHAKE_TIMEOUT, request.accept()).await
+            else {
+                return;
+            };
+            drop(permit);
+            let span = info_span!("session", id = %session.id(), transport = "webtransport");
+            session::run(&connection, session).instrument(span).await;
+        }
+        Err(refusal) => refuse(request, &refusal, remote).await,
+    }
+}
+
+/// A browser does not let its page see the status of a refused session, so that the reason can only
+/// be told by accepting the session and closing it.
+async fn refuse(request: SessionRequest, refusal: &Refusal, remote: SocketAddr) {
+    debug!(%remote, reason = %refusal.text, "refused");
+    if let Ok(Ok(connection)) = time::timeout(HANDSHAKE_TIMEOUT, request.accept()).await {
+        let code = VarInt::from_u32(refusal.reason.code());
+        connection.close(code, refusal.text.as_bytes());
+        let _ = time::timeout(Duration::from_secs(2), connection.closed()).await;
+    }
+}
+
+/// `/lobby/{user}/{meeting}` or `/lobby?token=…`.
+fn join_request(request: &SessionRequest) -> Option<JoinRequest> {
+    let (path, query) = request
+        .path()
+        .split_once('?')
+        .unwrap_or((request.path(), ""));
+    let mut segments = path.strip_prefix("/lobby")?.split('/').skip(1);
+    let mut next = || {
+        let segment = segments.next().unwrap_or_default();
+        // What is no UTF-8 is no name; the door says so.
+        percent_decode_str(segment).decode_utf8_lossy().into_owned()
+    };
+    let (user, meeting) = (next(), next());
+    let token = query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("token="))
+        .map(|token| percent_decode_str(token).decode_utf8_lossy().into_owned());
+    Some(JoinRequest {
+        meeting,
+        user,
+        token,
+        transport: Transport::WebTransport,
+        remote: request.remote_address(),
+    })
+}
