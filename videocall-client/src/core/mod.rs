@@ -1,0 +1,10 @@
+//! Decisions without I/O: each takes the time as a [`Duration`](std::time::Duration) since some
+//! start, so that the same code runs in a browser, natively and in a test.
+
+pub mod audio;
+pub mod backoff;
+pub mod ladder;
+pub mod packetizer;
+pub mod session;
+pub mod timing;
+pub mod video;

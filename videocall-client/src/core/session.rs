@@ -1,0 +1,576 @@
+//! The client's side of a session: from joining through lost connections to the end.
+
+use std::{collections::VecDeque, time::Duration};
+
+use bytes::Bytes;
+use videocall_types::{
+    close::CloseReason,
+    ids::{MediaKind, SessionId},
+    limits::PROTOCOL_VERSION,
+    packet,
+    view::{PacketView, Routing},
+    wire::{
+        Close, Hello, KeyframeRequest, LayerDemand, MediaPacket, Participant, Ping, Pong,
+        PublishState, ReceiverReport, Roster, Subscribe, Welcome, control::Message,
+        packet_wrapper::PacketType,
+    },
+};
+
+use super::backoff::Backoff;
+
+/// Participants that are remembered; a server that tells of more is not believed.
+const ROSTER: usize = 10_000;
+/// Packets to send that may gather within one call.
+const OUTBOX: usize = 1024;
+
+/// How a packet is to travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// Reliable and in order.
+    Control,
+    /// May be lost.
+    Datagram,
+    /// Alone on a stream; higher first.
+    Stream {
+        /// Order among streams.
+        priority: i32,
+    },
+}
+
+/// A packet to send.
+#[derive(Clone, Debug)]
+pub struct Transmit {
+    /// The packet.
+    pub bytes: Bytes,
+    /// How.
+    pub delivery: Delivery,
+}
+
+/// A media packet of another participant.
+#[derive(Clone, Debug)]
+pub struct MediaIn {
+    /// Its publisher.
+    pub session: SessionId,
+    /// Its routing header.
+    pub routing: Routing,
+    /// A `MediaPacket`, perhaps encrypted.
+    pub payload: Bytes,
+}
+
+/// Something happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Open a connection now.
+    Connect,
+    /// Admitted.
+    Joined(SessionId),
+    /// The connection is lost; [`Event::Connect`] follows by itself.
+    Reconnecting {
+        /// Failures in a row.
+        attempt: u32,
+        /// Until the next try.
+        wait: Duration,
+        /// Why, for people.
+        reason: String,
+    },
+    /// Over for good.
+    Closed {
+        /// Why; `None` if the server refused without a reason that we know.
+        reason: Option<CloseReason>,
+        /// Why, for people.
+        text: String,
+    },
+    /// Somebody came, changed or left.
+    Roster,
+    /// Who speaks, loudest first.
+    Speakers(Vec<u64>),
+    /// Media came.
+    Media(MediaIn),
+    /// Which layers to encode.
+    Demand(LayerDemand),
+    /// Encode a keyframe.
+    KeyframeWanted(KeyframeRequest),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// A transport is being opened.
+    Connecting,
+    /// Hello was sent.
+    Greeting,
+    Joined,
+    Waiting(Duration),
+    Closed,
+}
+
+/// One participant's session. Drive it: feed it what happens, and after each call take what
+/// [`poll_transmit`](Self::poll_transmit) and [`poll_event`](Self::poll_event) give.
+#[derive(Debug)]
+pub struct Session {
+    display_name: String,
+    client: String,
+    state: State,
+    backoff: Backoff,
+    publish: PublishState,
+    subscribe: Subscribe,
+    identity: Option<(SessionId, Bytes)>,
+    secret: Bytes,
+    roster: Vec<Participant>,
+    heartbeat: Duration,
+    heard: Duration,
+    pinged: Duration,
+    ping: Option<(u64, Duration)>,
+    next_ping: u64,
+    rtt: Option<Duration>,
+    outbox: VecDeque<Transmit>,
+    events: VecDeque<Event>,
+}
+
+impl Session {
+    /// A session that wants to connect at once. `seed` should differ between clients.
+    pub fn new(display_name: String, client: String, seed: u64) -> Self {
+        Self {
+            display_name,
+            client,
+            state: State::Connecting,
+            backoff: Backoff::new(seed),
+            publish: PublishState::default(),
+            subscribe: Subscribe {
+                all: true,
+                wants: Vec::new(),
+            },
+            identity: None,
+            secret: Bytes::new(),
+            roster: Vec::new(),
+            heartbeat: Duration::from_secs(5),
+            heard: Duration::ZERO,
+            pinged: Duration::ZERO,
+            ping: None,
+            next_ping: 1,
+            rtt: None,
+            outbox: VecDeque::new(),
+            events: VecDeque::from([Event::Connect]),
+        }
+    }
+
+    /// What to send.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.outbox.pop_front()
+    }
+
+    /// What happened.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Whether media may be sent.
+    pub fn is_joined(&self) -> bool {
+        self.state == State::Joined
+    }
+
+    /// Our own session id, once there is one.
+    pub fn id(&self) -> Option<SessionId> {
+        self.identity.as_ref().map(|(session, _)| *session)
+    }
+
+    /// The others.
+    pub fn roster(&self) -> &[Participant] {
+        &self.roster
+    }
+
+    /// Last measured round trip.
+    pub fn rtt(&self) -> Option<Duration> {
+        self.rtt
+    }
+
+    /// A transport is open.
+    pub fn opened(&mut self, now: Duration) {
+        if self.state != State::Connecting {
+            return;
+        }
+        self.state = State::Greeting;
+        self.heard = now;
+        self.pinged = now;
+        self.ping = None;
+        let hello = Hello {
+            protocol_version: PROTOCOL_VERSION,
+            client: self.client.clone(),
+            display_name: self.display_name.clone(),
+            publish: Some(self.publish.clone()),
+            subscribe: Some(self.subscribe.clone()),
+            replaces_session: self.id().map_or(0, SessionId::get),
+            session_secret: self.secret.clone(),
+        };
+        self.control(Message::Hello(hello));
+    }
+
+    /// The transport could not be opened, or is lost. `close` is what the transport's own end said.
+    pub fn lost(&mut self, now: Duration, close: Option<CloseReason>, reason: &str) {
+        if matches!(self.state, State::Closed | State::Waiting(_)) {
+            return;
+        }
+        if let Some(close) = close.filter(|close| !close.may_retry()) {
+            return self.closed(Some(close), reason);
+        }
+        self.outbox.clear();
+        let attempt = self.backoff.attempt();
+        let wait = self.backoff.next();
+        self.state = State::Waiting(now + wait);
+        self.events.push_back(Event::Reconnecting {
+            attempt,
+            wait,
+            reason: reason.to_owned(),
+        });
+    }
+
+    /// The network is back, as far as the platform knows: try at once.
+    pub fn try_now(&mut self) {
+        if let State::Waiting(_) = self.state {
+            self.state = State::Connecting;
+            self.events.push_back(Event::Connect);
+        }
+    }
+
+    /// Leaves the meeting.
+    pub fn leave(&mut self) {
+        if self.state != State::Closed {
+            let close = Close {
+                code: CloseReason::Normal.code(),
+                ..Close::default()
+            };
+            self.control(Message::Close(close));
+            self.closed(Some(CloseReason::Normal), CloseReason::Normal.text());
+        }
+    }
+
+    fn closed(&mut self, reason: Option<CloseReason>, text: &str) {
+        self.state = State::Closed;
+        self.events.push_back(Event::Closed {
+            reason,
+            text: text.to_owned(),
+        });
+    }
+
+    /// Changes what is offered; told again after each reconnection.
+    pub fn set_publish(&mut self, publish: PublishState) {
+        if publish != self.publish {
+            self.publish = publish;
+            if self.is_joined() {
+                self.control(Message::PublishState(self.publish.clone()));
+            }
+        }
+    }
+
+    /// Changes what is wanted; told again after each reconnection.
+    pub fn set_subscribe(&mut self, subscribe: Subscribe) {
+        if subscribe != self.subscribe {
+            self.subscribe = subscribe;
+            if self.is_joined() {
+                self.control(Message::Subscribe(self.subscribe.clone()));
+            }
+        }
+    }
+
+    /// Asks a publisher for a keyframe.
+    pub fn request_keyframe(&mut self, publisher: SessionId, kind: MediaKind) {
+        if self.is_joined() {
+            self.control(Message::KeyframeRequest(KeyframeRequest {
+                session_id: publisher.get(),
+                kind: kind.into(),
+                ..KeyframeRequest::default()
+            }));
+        }
+    }
+
+    /// Tells how reception is.
+    pub fn report(&mut self, report: ReceiverReport) {
+        if self.is_joined() {
+            self.control(Message::ReceiverReport(report));
+        }
+    }
+
+    /// Sends media. `None` while not joined.
+    pub fn send_media(&mut self, routing: Routing, media: &MediaPacket) -> Option<usize> {
+        let (session, user_id) = self
+            .identity
+            .as_ref()
+            .filter(|_| self.state == State::Joined)?;
+        let bytes = packet::media(*session, user_id, routing, media);
+        let length = bytes.len();
+        let delivery = if routing.is_audio() {
+            Delivery::Datagram
+        } else {
+            let priority = 500 + i32::from(routing.keyframe) * 50
+                - i32::from(routing.spatial) * 10
+                - i32::from(routing.temporal);
+            Delivery::Stream { priority }
+        };
+        self.transmit(bytes, delivery);
+        Some(length)
+    }
+
+    /// Takes a packet of the server. What is malformed is ignored: the server is trusted no more
+    /// than the network, and the next packet may be right.
+    pub fn receive(&mut self, now: Duration, bytes: Bytes) {
+        self.heard = now;
+        let Ok(view) = PacketView::parse(&bytes) else {
+            return;
+        };
+        if view.is(PacketType::Media) {
+            if let (Some(routing), Some(session)) = (view.routing, SessionId::new(view.session_id))
+            {
+                let payload = bytes.slice(view.data.clone());
+                self.events.push_back(Event::Media(MediaIn {
+                    session,
+                    routing,
+                    payload,
+                }));
+            }
+        } else if view.is(PacketType::Control)
+            && let Ok(Some(message)) = packet::read_control(&bytes, &view)
+        {
+            self.receive_control(now, message);
+        }
+    }
+
+    fn receive_control(&mut self, now: Duration, message: Message) {
+        match message {
+            Message::Welcome(welcome) => self.welcomed(now, welcome),
+            Message::Roster(roster) => self.update_roster(roster),
+            Message::ActiveSpeakers(speakers) => {
+                self.events.push_back(Event::Speakers(speakers.session_ids));
+            }
+            Message::LayerDemand(demand) => self.events.push_back(Event::Demand(demand)),
+            Message::KeyframeRequest(request) => {
+                self.events.push_back(Event::KeyframeWanted(request));
+            }
+            Message::Ping(ping) => self.control(Message::Pong(Pong { token: ping.token })),
+            Message::Pong(pong) => {
+                if let Some((token, sent)) = self.ping.take_if(|(token, _)| *token == pong.token) {
+                    debug_assert_eq!(token, pong.token);
+                    self.rtt = Some(now.saturating_sub(sent));
+                }
+            }
+            Message::Close(close) => {
+                let reason = CloseReason::from_code(close.code);
+                self.lost(now, reason, &close.text);
+            }
+            _ => {}
+        }
+    }
+
+    fn welcomed(&mut self, now: Duration, welcome: Welcome) {
+        let Some(session) = SessionId::new(welcome.session_id) else {
+            return;
+        };
+        if self.state != State::Greeting {
+            return;
+        }
+        self.state = State::Joined;
+        self.backoff.reset();
+        self.identity = Some((session, welcome.user_id));
+        self.secret = welcome.session_secret;
+        let interval = welcome.heartbeat_interval_ms.clamp(500, 60_000);
+        self.heartbeat = Duration::from_millis(interval.into());
+        self.roster.clear();
+        self.events.push_back(Event::Joined(session));
+        self.update_roster(welcome.roster.unwrap_or_default());
+        self.ping(now);
+    }
+
+    fn update_roster(&mut self, roster: Roster) {
+        if roster.full {
+            self.roster.clear();
+        }
+        let own = self.id().map_or(0, SessionId::get);
+        self.roster
+            .retain(|known| !roster.left.contains(&known.session_id));
+        for participant in roster.participants {
+            if participant.session_id == own {
+                continue;
+            }
+            let at = self
+                .roster
+                .iter()
+                .position(|p| p.session_id == participant.session_id);
+            match at {
+                Some(at) => self.roster[at] = participant,
+                None if self.roster.len() < ROSTER => self.roster.push(participant),
+                None => {}
+            }
+        }
+        self.events.push_back(Event::Roster);
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    pub fn deadline(&self) -> Option<Duration> {
+        match self.state {
+            State::Waiting(until) => Some(until),
+            State::Greeting => Some(self.heard + self.heartbeat * 3),
+            State::Joined => {
+                Some((self.pinged + self.heartbeat).min(self.heard + self.heartbeat * 3))
+            }
+            State::Connecting | State::Closed => None,
+        }
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Duration) {
+        match self.state {
+            State::Waiting(until) if now >= until => {
+                self.state = State::Connecting;
+                self.events.push_back(Event::Connect);
+            }
+            State::Greeting | State::Joined if now >= self.heard + self.heartbeat * 3 => {
+                self.lost(now, None, "the server does not answer");
+            }
+            State::Joined if now >= self.pinged + self.heartbeat => self.ping(now),
+            _ => {}
+        }
+    }
+
+    fn ping(&mut self, now: Duration) {
+        let token = self.next_ping;
+        self.next_ping += 1;
+        self.pinged = now;
+        self.ping = Some((token, now));
+        self.control(Message::Ping(Ping { token }));
+    }
+
+    fn control(&mut self, message: Message) {
+        self.transmit(packet::control(message), Delivery::Control);
+    }
+
+    fn transmit(&mut self, bytes: Bytes, delivery: Delivery) {
+        // The driver empties this after each call; a bound all the same.
+        if self.outbox.len() < OUTBOX {
+            self.outbox.push_back(Transmit { bytes, delivery });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn sent(session: &mut Session) -> Vec<Message> {
+        std::iter::from_fn(|| session.poll_transmit())
+            .filter_map(|transmit| {
+                let view = PacketView::parse(&transmit.bytes).unwrap();
+                packet::read_control(&transmit.bytes, &view).unwrap()
+            })
+            .collect()
+    }
+
+    fn events(session: &mut Session) -> Vec<String> {
+        std::iter::from_fn(|| session.poll_event())
+            .map(|event| {
+                format!("{event:?}")
+                    .split([' ', '(', '{'])
+                    .next()
+                    .unwrap()
+                    .to_owned()
+            })
+            .collect()
+    }
+
+    fn welcome(session_id: u64) -> Bytes {
+        packet::control(Message::Welcome(Welcome {
+            session_id,
+            user_id: Bytes::from_static(b"ann"),
+            session_secret: Bytes::from_static(&[7; 16]),
+            heartbeat_interval_ms: 5000,
+            roster: Some(Roster {
+                full: true,
+                participants: vec![Participant {
+                    session_id: 2,
+                    ..Default::default()
+                }],
+                left: vec![],
+            }),
+            ..Default::default()
+        }))
+    }
+
+    fn joined() -> Session {
+        let mut session = Session::new("Ann".into(), "test".into(), 1);
+        assert_eq!(events(&mut session), ["Connect"]);
+        session.opened(ms(0));
+        assert!(matches!(sent(&mut session)[..], [Message::Hello(_)]));
+        session.receive(ms(10), welcome(1));
+        assert_eq!(events(&mut session), ["Joined", "Roster"]);
+        sent(&mut session);
+        session
+    }
+
+    #[test]
+    fn a_lost_connection_comes_back_with_proof_of_identity() {
+        let mut session = joined();
+        session.lost(ms(1000), None, "network down");
+        assert_eq!(events(&mut session), ["Reconnecting"]);
+        assert!(session.deadline().unwrap() <= ms(1100));
+        session.handle_timeout(ms(1100));
+        assert_eq!(events(&mut session), ["Connect"]);
+        session.opened(ms(1150));
+        let Some(Message::Hello(hello)) = sent(&mut session).pop() else {
+            panic!("no Hello")
+        };
+        assert_eq!(hello.replaces_session, 1);
+        assert_eq!(&hello.session_secret[..], [7; 16]);
+        session.receive(ms(1160), welcome(9));
+        assert_eq!(session.id(), SessionId::new(9));
+    }
+
+    #[test]
+    fn a_final_close_is_final_and_another_is_not() {
+        let close = |reason: CloseReason| packet::from_control(reason.to_control("why"));
+        let mut session = joined();
+        session.receive(ms(20), close(CloseReason::Removed));
+        assert_eq!(events(&mut session), ["Closed"]);
+        session.lost(ms(30), None, "end");
+        assert!(events(&mut session).is_empty());
+        let mut session = joined();
+        session.receive(ms(20), close(CloseReason::GoingAway));
+        assert_eq!(events(&mut session), ["Reconnecting"]);
+    }
+
+    #[test]
+    fn silence_is_noticed_and_round_trips_are_measured() {
+        let mut session = joined();
+        session.handle_timeout(ms(5010));
+        let Some(Message::Ping(ping)) = sent(&mut session).pop() else {
+            panic!("no ping")
+        };
+        session.receive(
+            ms(5050),
+            packet::control(Message::Pong(Pong { token: ping.token })),
+        );
+        assert_eq!(session.rtt(), Some(ms(40)));
+        session.handle_timeout(ms(20_040));
+        assert!(!events(&mut session).contains(&"Reconnecting".to_owned()));
+        session.handle_timeout(ms(20_050));
+        assert_eq!(events(&mut session), ["Reconnecting"]);
+    }
+
+    #[test]
+    fn the_roster_follows_changes_and_never_holds_ourselves() {
+        let mut session = joined();
+        let change = Roster {
+            full: false,
+            participants: [1, 3]
+                .map(|id| Participant {
+                    session_id: id,
+                    ..Default::default()
+                })
+                .into(),
+            left: vec![2],
+        };
+        session.receive(ms(20), packet::control(Message::Roster(change)));
+        let ids: Vec<u64> = session.roster().iter().map(|p| p.session_id).collect();
+        assert_eq!(ids, [3]);
+    }
+}
