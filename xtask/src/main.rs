@@ -1,7 +1,10 @@
 //! Project chores: build the web front end, regenerate code, run suites.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod fuzz;
 mod proto;
+mod toolchain;
+mod web;
 
 use anyhow::Result;
 use clap::Parser;
@@ -9,16 +12,38 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(about = "Project chores")]
 enum Chore {
+    /// Build the web front end into dist/.
+    Web {
+        /// Quickly, and large.
+        #[arg(long)]
+        dev: bool,
+    },
+    /// Make sure that WebAssembly can be built, and say how.
+    Toolchain,
+    /// Check the code that is built for WebAssembly with clippy.
+    ClippyWasm,
     /// Regenerate videocall-types/src/generated from its .proto files.
     Proto {
         /// Change nothing; fail if the generated code is not up to date.
         #[arg(long)]
         check: bool,
     },
+    /// Run the fuzz targets.
+    Fuzz {
+        /// How long each, in seconds.
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+        /// Only this one.
+        target: Option<String>,
+    },
 }
 
 fn main() -> Result<()> {
     match Chore::parse() {
+        Chore::Web { dev } => web::build(dev),
+        Chore::Toolchain => toolchain::find().map(|toolchain| println!("{}", toolchain.name())),
+        Chore::ClippyWasm => web::clippy(),
         Chore::Proto { check } => proto::run(check),
+        Chore::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
     }
 }

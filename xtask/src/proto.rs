@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 const DIR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../videocall-types");
 
 /// Writes the generated modules, or with `check` compares them with what is committed.
-pub fn run(check: bool) -> Result<()> {
+pub(crate) fn run(check: bool) -> Result<()> {
     let proto_dir = Path::new(DIR).join("proto");
     let committed = Path::new(DIR).join("src/generated");
     let descriptors = protox::compile(["packet.proto", "bus.proto"], [&proto_dir])?;
@@ -35,7 +35,10 @@ pub fn run(check: bool) -> Result<()> {
     }
     fs::remove_dir_all(&out)?;
     if !stale.is_empty() {
-        bail!("{} out of date: run `cargo xtask proto` and commit", stale.join(", "));
+        bail!(
+            "{} out of date: run `cargo xtask proto` and commit",
+            stale.join(", ")
+        );
     }
     Ok(())
 }

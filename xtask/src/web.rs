@@ -1,0 +1,284 @@
+//! Builds the web front end into `dist/`: the page, the engine's worker and the AudioWorklet's
+//! module, each with compressed forms beside it. A release build puts a hash of its content into
+//! the name of every file but `index.html`, so that browsers may keep them for ever.
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, ensure};
+use sha2::{Digest, Sha256};
+use wasm_bindgen_cli_support::Bindgen;
+
+use crate::toolchain::{self, TARGET, Toolchain};
+
+/// Compressed size of all that a page downloads, at most.
+const LIMIT: usize = 600 * 1024;
+
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Files by name, with `/` between folders.
+type Files = BTreeMap<String, Vec<u8>>;
+
+/// Builds everything.
+pub(crate) fn build(dev: bool) -> Result<()> {
+    let root = root().canonicalize()?;
+    let toolchain = toolchain::find()?;
+    let profile = if dev { "wasm-dev" } else { "wasm-release" };
+    cargo(
+        &toolchain,
+        &root,
+        &["build", "-p", "yew-ui", "--bins", "--profile", profile],
+    )?;
+    // The worklet's module is played in real time: always optimised.
+    cargo(
+        &toolchain,
+        &root,
+        &[
+            "build",
+            "-p",
+            "videocall-playout",
+            "--lib",
+            "--profile",
+            "wasm-release",
+        ],
+    )?;
+
+    let built = toolchain.target_dir(&root).join(TARGET);
+    let mut files = Files::new();
+    for name in ["app", "engine"] {
+        bindgen(
+            &built.join(profile).join(format!("{name}.wasm")),
+            name,
+            dev,
+            &mut files,
+        )?;
+    }
+    let playout = built.join("wasm-release/videocall_playout.wasm");
+    files.insert(
+        "playout.wasm".into(),
+        fs::read(&playout).with_context(|| playout.display().to_string())?,
+    );
+    if !dev {
+        for (name, content) in files.iter_mut().filter(|(name, _)| name.ends_with(".wasm")) {
+            *content = optimise(&root, &toolchain, name, content)?;
+        }
+    }
+    add_folder(&root.join("yew-ui/static"), "", &mut files)?;
+    let files = if dev { files } else { with_hashes(files)? };
+    let compressed = write(&root.join("dist"), &files, dev)?;
+    report(&files, &compressed);
+    let total: usize = compressed.values().sum();
+    ensure!(
+        dev || total <= LIMIT,
+        "the page is {total} bytes compressed; at most {LIMIT} are allowed"
+    );
+    Ok(())
+}
+
+/// Checks the code that only a browser runs.
+pub(crate) fn clippy() -> Result<()> {
+    let root = root().canonicalize()?;
+    let packages = [
+        "-p",
+        "yew-ui",
+        "-p",
+        "videocall-client",
+        "-p",
+        "videocall-playout",
+    ];
+    let toolchain = toolchain::find()?;
+    let mut args = vec!["clippy", "--profile", "wasm-dev"];
+    args.extend(packages);
+    if let Toolchain::Debian(_) = toolchain {
+        // Debian's web compiler comes without clippy: at least it must compile.
+        args[0] = "check";
+        return cargo(&toolchain, &root, &args);
+    }
+    let mut command = cargo_command(&toolchain, &root, &args);
+    command.args(["--", "-D", "warnings"]);
+    run(&mut command)
+}
+
+fn cargo(toolchain: &Toolchain, root: &Path, args: &[&str]) -> Result<()> {
+    run(&mut cargo_command(toolchain, root, args))
+}
+
+fn cargo_command(toolchain: &Toolchain, root: &Path, args: &[&str]) -> Command {
+    let mut command = toolchain.cargo();
+    command
+        .args(args)
+        .args(["--target", TARGET, "--target-dir"])
+        .arg(toolchain.target_dir(root))
+        .current_dir(root);
+    command
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let status = command
+        .status()
+        .with_context(|| format!("start {:?}", command.get_program()))?;
+    ensure!(status.success(), "{:?} failed", command.get_program());
+    Ok(())
+}
+
+/// Makes `name.js` and `name_bg.wasm`.
+fn bindgen(wasm: &Path, name: &str, dev: bool, files: &mut Files) -> Result<()> {
+    let out = env::temp_dir().join(format!("videocall-bindgen-{}-{name}", std::process::id()));
+    Bindgen::new()
+        .input_path(wasm)
+        .web(true)?
+        .typescript(false)
+        .debug(dev)
+        .keep_debug(dev)
+        .remove_name_section(!dev)
+        .remove_producers_section(true)
+        .generate(&out)
+        .with_context(|| format!("wasm-bindgen on {}", wasm.display()))?;
+    add_folder(&out, "", files)?;
+    fs::remove_dir_all(&out)?;
+    Ok(())
+}
+
+/// Runs npm's `wasm-opt` where it is installed; `make up` installs it.
+fn optimise(root: &Path, toolchain: &Toolchain, name: &str, wasm: &[u8]) -> Result<Vec<u8>> {
+    let tool = root.join("e2e/node_modules/.bin/wasm-opt");
+    if !tool.exists() {
+        println!("wasm-opt is not installed (npm ci in e2e/): {name} is larger than need be");
+        return Ok(wasm.to_vec());
+    }
+    // Optimising takes most of the time: what was done once for the same input is kept.
+    let cache = toolchain.target_dir(root).join("optimised");
+    fs::create_dir_all(&cache)?;
+    let kept = cache.join(hash(wasm));
+    if let Ok(done) = fs::read(&kept) {
+        return Ok(done);
+    }
+    let input = cache.join("input.wasm");
+    fs::write(&input, wasm)?;
+    run(Command::new(tool)
+        .arg("-Oz")
+        .arg("--all-features")
+        .arg(&input)
+        .arg("-o")
+        .arg(&kept))?;
+    Ok(fs::read(&kept)?)
+}
+
+fn add_folder(folder: &Path, prefix: &str, files: &mut Files) -> Result<()> {
+    for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        let path = entry?.path();
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .context("a file name")?;
+        let name = format!("{prefix}{name}");
+        if path.is_dir() {
+            add_folder(&path, &format!("{name}/"), files)?;
+        } else {
+            files.insert(name, fs::read(&path)?);
+        }
+    }
+    Ok(())
+}
+
+/// Renames each file after its content, and names in other files with it. A file comes after all
+/// those that it names.
+fn with_hashes(mut files: Files) -> Result<Files> {
+    let order = |name: &str| match name.rsplit('.').next() {
+        _ if name == "index.html" => 4,
+        Some("js") if name == "boot.js" => 3,
+        Some("js") if name == "engine-worker.js" => 2,
+        Some("js" | "css") => 1,
+        _ => 0,
+    };
+    let mut names: Vec<String> = files.keys().cloned().collect();
+    names.sort_by_key(|name| order(name));
+    let mut renamed = Vec::<(String, String)>::new();
+    let mut done = Files::new();
+    for name in names {
+        let mut content = files.remove(&name).context("listed")?;
+        if order(&name) > 0 {
+            let mut text = String::from_utf8(content).with_context(|| name.clone())?;
+            for (old, new) in &renamed {
+                for quote in ['"', '\'', '/'] {
+                    text = text.replace(&format!("{quote}{old}"), &format!("{quote}{new}"));
+                }
+            }
+            content = text.into_bytes();
+        }
+        let new = if name == "index.html" {
+            name.clone()
+        } else {
+            let (stem, extension) = name.rsplit_once('.').context("a file without extension")?;
+            format!("{stem}-{}.{extension}", hash(&content))
+        };
+        renamed.push((name, new.clone()));
+        done.insert(new, content);
+    }
+    Ok(done)
+}
+
+fn hash(content: &[u8]) -> String {
+    Sha256::digest(content)[..8]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// Writes files and their compressed forms; returns the sizes of the smallest.
+fn write(dist: &Path, files: &Files, dev: bool) -> Result<BTreeMap<String, usize>> {
+    if dist.exists() {
+        fs::remove_dir_all(dist)?;
+    }
+    let mut sizes = BTreeMap::new();
+    for (name, content) in files {
+        let path = dist.join(name);
+        fs::create_dir_all(path.parent().context("a file has a folder")?)?;
+        fs::write(&path, content)?;
+        let mut size = content.len();
+        if !dev {
+            let brotli = brotli(content)?;
+            size = size.min(brotli.len());
+            fs::write(dist.join(format!("{name}.br")), brotli)?;
+            fs::write(dist.join(format!("{name}.gz")), gzip(content)?)?;
+        }
+        sizes.insert(name.clone(), size);
+    }
+    Ok(sizes)
+}
+
+fn brotli(content: &[u8]) -> Result<Vec<u8>> {
+    let mut out = Vec::new();
+    let params = brotli::enc::BrotliEncoderParams {
+        quality: 11,
+        lgwin: 22,
+        ..Default::default()
+    };
+    brotli::BrotliCompress(&mut &content[..], &mut out, &params)?;
+    Ok(out)
+}
+
+fn gzip(content: &[u8]) -> Result<Vec<u8>> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(content)?;
+    Ok(encoder.finish()?)
+}
+
+fn report(files: &Files, compressed: &BTreeMap<String, usize>) {
+    println!("{:>10} {:>10}  file in dist/", "bytes", "compressed");
+    for (name, content) in files {
+        println!("{:>10} {:>10}  {name}", content.len(), compressed[name]);
+    }
+    let total: usize = compressed.values().sum();
+    println!(
+        "{:>10} {total:>10}  in all",
+        files.values().map(Vec::len).sum::<usize>()
+    );
+}
