@@ -1,0 +1,482 @@
+//! The engine: transport, codecs and buffers, in a worker of its own.
+
+mod events;
+mod link;
+mod publish_audio;
+mod publish_video;
+mod receive_audio;
+mod receive_video;
+mod statistics;
+mod track;
+mod voices;
+mod websocket;
+mod webtransport;
+
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    rc::{Rc, Weak},
+    time::Duration,
+};
+
+use js_sys::SharedArrayBuffer;
+use videocall_types::{
+    ids::{MediaKind, SessionId},
+    wire::{PublishState, Subscribe, Want},
+};
+use wasm_bindgen::{JsCast, JsValue, prelude::Closure};
+use wasm_bindgen_futures::spawn_local;
+use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
+
+use self::{
+    link::{Link, Sink},
+    publish_audio::AudioPublisher,
+    publish_video::VideoPublisher,
+    receive_audio::AudioReceiver,
+    receive_video::VideoReceiver,
+    statistics::Meter,
+    voices::Voices,
+};
+use super::{
+    js,
+    protocol::{Command, Connection, Event, Report, Source, TransportPreference},
+};
+use crate::core::session::Session;
+
+/// How often buffers are looked at.
+const TICK_MS: f64 = 10.0;
+/// Pictures that are decoded at once.
+const RECEIVERS: usize = 64;
+/// Views of the page.
+const VIEWS: usize = 256;
+
+/// What all parts share.
+type Shared = Rc<RefCell<Engine>>;
+
+struct View {
+    session: u64,
+    kind: MediaKind,
+    width: u32,
+    height: u32,
+    visible: bool,
+    writer: js::Writer,
+}
+
+struct Engine {
+    this: Weak<RefCell<Engine>>,
+    origin: String,
+    path: String,
+    preference: TransportPreference,
+    session: Session,
+    link: Option<Link>,
+    /// Counts attempts, so that one that was given up cannot speak for its successor.
+    attempt: u32,
+    cameras: HashMap<Source, VideoPublisher>,
+    sounds: HashMap<Source, AudioPublisher>,
+    pictures: HashMap<(u64, MediaKind), VideoReceiver>,
+    heard: HashMap<(u64, MediaKind), AudioReceiver>,
+    views: HashMap<u32, View>,
+    voices: Voices,
+    output_latency: Duration,
+    meter: Meter,
+    next_stream_id: u32,
+    detail: bool,
+    left: bool,
+}
+
+thread_local! {
+    static ENGINE: RefCell<Option<Shared>> = const { RefCell::new(None) };
+}
+
+/// Entry of the worker: waits for the page's commands.
+pub fn run() {
+    console_error_panic_hook::set_once();
+    let scope: DedicatedWorkerGlobalScope = js_sys::global().unchecked_into();
+    let on_message = Closure::<dyn FnMut(MessageEvent)>::new(|event: MessageEvent| {
+        let data = event.data();
+        let Ok(command) = serde_wasm_bindgen::from_value(js::get(&data, "command")) else {
+            return;
+        };
+        take(command, &data);
+    });
+    scope.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
+    on_message.forget();
+    // The page sends its first command when it knows that somebody listens.
+    let _ = scope.post_message(&"ready".into());
+}
+
+/// Tells the page.
+fn report(report: &Report) {
+    let scope: DedicatedWorkerGlobalScope = js_sys::global().unchecked_into();
+    if let Ok(value) = serde_wasm_bindgen::to_value(report) {
+        let _ = scope.post_message(&value);
+    }
+}
+
+fn tell(event: Event) {
+    report(&Report::Event(event));
+}
+
+fn take(command: Command, data: &JsValue) {
+    if let Command::Start { .. } = &command {
+        return start(command, data);
+    }
+    let Some(engine) = ENGINE.with_borrow(Option::clone) else {
+        return;
+    };
+    engine
+        .borrow_mut()
+        .command(command, &js::get(data, "stream"));
+    pump(&engine);
+}
+
+fn start(command: Command, data: &JsValue) {
+    let Command::Start {
+        origin,
+        meeting,
+        display_name,
+        transport,
+        seed,
+    } = command
+    else {
+        return;
+    };
+    let memory: SharedArrayBuffer = js::get(data, "memory").unchecked_into();
+    let encode = |text: &str| String::from(js_sys::encode_uri_component(text));
+    let path = format!("/lobby/{}/{}", encode(&display_name), encode(&meeting));
+    let client = concat!("videocall-web/", env!("CARGO_PKG_VERSION")).to_owned();
+    let engine = Rc::new_cyclic(|this| {
+        RefCell::new(Engine {
+            this: this.clone(),
+            origin,
+            path,
+            preference: transport,
+            session: Session::new(display_name, client, seed.to_bits()),
+            link: None,
+            attempt: 0,
+            cameras: HashMap::new(),
+            sounds: HashMap::new(),
+            pictures: HashMap::new(),
+            heard: HashMap::new(),
+            views: HashMap::new(),
+            voices: Voices::new(&memory),
+            output_latency: Duration::ZERO,
+            meter: Meter::new(js::now()),
+            next_stream_id: 1,
+            detail: true,
+            left: false,
+        })
+    });
+    engine
+        .borrow_mut()
+        .session
+        .set_subscribe(Subscribe::default());
+    ENGINE.set(Some(engine.clone()));
+    tell(Event::Connection(Connection::Connecting));
+    pump(&engine);
+    spawn_local(async move {
+        loop {
+            js::sleep(TICK_MS).await;
+            if engine.borrow().left {
+                return;
+            }
+            engine.borrow_mut().tick();
+            pump(&engine);
+        }
+    });
+}
+
+/// Sends what is to be sent and handles what happened.
+fn pump(shared: &Shared) {
+    loop {
+        let event = {
+            let engine = &mut *shared.borrow_mut();
+            engine.flush();
+            engine.session.poll_event()
+        };
+        let Some(event) = event else { return };
+        events::handle(shared, event);
+    }
+}
+
+/// Opens a link; its packets and its end go to the engine as long as it is the current one.
+fn connect(shared: &Shared) {
+    let (attempt, origin, path, preference) = {
+        let mut engine = shared.borrow_mut();
+        engine.attempt += 1;
+        if let Some(link) = engine.link.take() {
+            link.close();
+        }
+        (
+            engine.attempt,
+            engine.origin.clone(),
+            engine.path.clone(),
+            engine.preference,
+        )
+    };
+    let shared = shared.clone();
+    spawn_local(async move {
+        let opened = link::open(&origin, &path, preference, || sink(&shared, attempt)).await;
+        {
+            let mut engine = shared.borrow_mut();
+            if engine.attempt != attempt || engine.left {
+                if let Ok(link) = opened {
+                    link.close();
+                }
+                return;
+            }
+            match opened {
+                Ok(link) => {
+                    engine.link = Some(link);
+                    engine.session.opened(js::now());
+                }
+                Err(reason) => engine.session.lost(js::now(), None, &reason),
+            }
+        }
+        pump(&shared);
+    });
+}
+
+fn sink(shared: &Shared, attempt: u32) -> Sink {
+    let current = move |shared: &Weak<RefCell<Engine>>| {
+        shared
+            .upgrade()
+            .filter(|shared| shared.borrow().attempt == attempt)
+    };
+    let (packets, ends) = (Rc::downgrade(shared), Rc::downgrade(shared));
+    Sink::new(
+        move |bytes| {
+            if let Some(shared) = current(&packets) {
+                {
+                    let mut engine = shared.borrow_mut();
+                    engine.meter.received(bytes.len());
+                    engine.session.receive(js::now(), bytes);
+                }
+                pump(&shared);
+            }
+        },
+        move |close, reason| {
+            if let Some(shared) = current(&ends) {
+                {
+                    let mut engine = shared.borrow_mut();
+                    engine.link = None;
+                    engine.session.lost(js::now(), close, &reason);
+                }
+                pump(&shared);
+            }
+        },
+    )
+}
+
+impl Engine {
+    fn flush(&mut self) {
+        while let Some(transmit) = self.session.poll_transmit() {
+            if let Some(link) = &self.link
+                && link.send(&transmit)
+            {
+                self.meter.sent(transmit.bytes.len());
+            }
+        }
+    }
+
+    fn command(&mut self, command: Command, stream: &JsValue) {
+        match command {
+            Command::Start { .. } => {}
+            Command::Publish { source, .. } => self.publish(source, stream),
+            Command::Unpublish { source } => {
+                self.cameras.remove(&source);
+                self.sounds.remove(&source);
+                if source == Source::Microphone {
+                    self.voices.set_own_level(0.0);
+                }
+                self.publish_changed();
+            }
+            Command::Mute { source, muted } => {
+                if let Some(sound) = self.sounds.get_mut(&source) {
+                    sound.set_muted(muted);
+                    self.voices.set_own_level(0.0);
+                    self.publish_changed();
+                }
+            }
+            Command::Hint { hint } => {
+                self.detail = hint == super::protocol::ContentHint::Detail;
+                if let Some(screen) = self.cameras.get_mut(&Source::Screen) {
+                    screen.set_detail(self.detail);
+                }
+            }
+            Command::Attach {
+                view,
+                session,
+                kind,
+            } => {
+                let writer = stream.clone().unchecked_into::<js::Writable>().writer();
+                if let (Ok(writer), Ok(kind)) = (writer, MediaKind::try_from(kind))
+                    && self.views.len() < VIEWS
+                {
+                    let view_of = View {
+                        session,
+                        kind,
+                        width: 0,
+                        height: 0,
+                        visible: true,
+                        writer,
+                    };
+                    self.views.insert(view, view_of);
+                    self.subscribe();
+                }
+            }
+            Command::Resize {
+                view,
+                width,
+                height,
+                visible,
+            } => {
+                if let Some(view) = self.views.get_mut(&view) {
+                    (view.width, view.height, view.visible) = (width, height, visible);
+                    self.subscribe();
+                }
+            }
+            Command::Detach { view } => {
+                if let Some(view) = self.views.remove(&view) {
+                    js::ignore(view.writer.abort());
+                    self.subscribe();
+                }
+            }
+            Command::OutputLatency { ms } => {
+                self.output_latency = Duration::from_secs_f64(ms.clamp(0.0, 1000.0) / 1000.0);
+            }
+            Command::Statistics { request } => {
+                let statistics = self.statistics();
+                report(&Report::Statistics {
+                    request,
+                    statistics,
+                });
+            }
+            Command::Online => self.session.try_now(),
+            Command::Leave => self.leave(),
+        }
+    }
+
+    fn publish(&mut self, source: Source, stream: &JsValue) {
+        let Ok(reader) = stream.clone().unchecked_into::<js::Readable>().reader() else {
+            return;
+        };
+        if source.is_audio() {
+            if let Some(sound) = self.sounds.get_mut(&source) {
+                // Another device: the others hear the same stream go on.
+                sound.read(reader);
+                return;
+            }
+            let id = self.stream_id();
+            let mut sound = AudioPublisher::new(self.this.clone(), source, id);
+            sound.read(reader);
+            self.sounds.insert(source, sound);
+        } else {
+            if let Some(camera) = self.cameras.get_mut(&source) {
+                camera.read(reader);
+                return;
+            }
+            let mut camera = VideoPublisher::new(self.this.clone(), source, self.detail);
+            camera.read(reader);
+            self.cameras.insert(source, camera);
+        }
+        self.publish_changed();
+    }
+
+    /// Rises with every stream, also over reconnections: receivers tell old from new by it.
+    fn stream_id(&mut self) -> u32 {
+        let id = self.next_stream_id;
+        self.next_stream_id += 1;
+        id
+    }
+
+    fn publish_changed(&mut self) {
+        let sounds = self.sounds.values().map(AudioPublisher::info);
+        let cameras = self.cameras.values().filter_map(VideoPublisher::info);
+        let streams = sounds.chain(cameras).collect();
+        self.session.set_publish(PublishState { streams });
+    }
+
+    /// Tells the server what is shown and how large.
+    fn subscribe(&mut self) {
+        let mut wants: Vec<Want> = Vec::new();
+        for view in self.views.values().filter(|view| view.visible) {
+            let same = |want: &&mut Want| {
+                want.session_id == view.session && want.kind == i32::from(view.kind)
+            };
+            match wants.iter_mut().find(same) {
+                Some(want) => {
+                    want.width = want.width.max(view.width);
+                    want.height = want.height.max(view.height);
+                }
+                None => wants.push(Want {
+                    session_id: view.session,
+                    kind: view.kind.into(),
+                    width: view.width.max(1),
+                    height: view.height.max(1),
+                    // Screens first, then what is large.
+                    priority: if view.kind == MediaKind::Screen {
+                        1 << 20
+                    } else {
+                        view.height
+                    },
+                    ..Want::default()
+                }),
+            }
+        }
+        wants.sort_by_key(|want| (std::cmp::Reverse(want.priority), want.session_id));
+        wants.truncate(RECEIVERS);
+        let wanted = |&(session, kind): &(u64, MediaKind)| {
+            wants
+                .iter()
+                .any(|want| want.session_id == session && want.kind == i32::from(kind))
+        };
+        self.pictures.retain(|key, _| wanted(key));
+        self.session.set_subscribe(Subscribe { all: false, wants });
+    }
+
+    fn tick(&mut self) {
+        let now = js::now();
+        if self.session.deadline().is_some_and(|at| at <= now) {
+            self.session.handle_timeout(now);
+        }
+        let mut keyframes = Vec::new();
+        for (&(session, kind), picture) in &mut self.pictures {
+            let heard = self.heard.get(&(session, sound_of(kind)));
+            picture.hear(
+                heard.and_then(|sound| self.voices.heard(sound.slot(), now + self.output_latency)),
+            );
+            if picture.tick(now, self.views.values()) {
+                keyframes.push((session, kind));
+            }
+        }
+        for (session, kind) in keyframes {
+            if let Some(session) = SessionId::new(session) {
+                self.session.request_keyframe(session, kind);
+            }
+        }
+        self.each_second(now);
+    }
+
+    fn leave(&mut self) {
+        self.session.leave();
+        self.flush();
+        self.left = true;
+        self.cameras.clear();
+        self.sounds.clear();
+        self.pictures.clear();
+        self.heard.clear();
+        if let Some(link) = self.link.take() {
+            link.close();
+        }
+    }
+}
+
+/// The sound that belongs to a picture.
+fn sound_of(kind: MediaKind) -> MediaKind {
+    if kind == MediaKind::Screen {
+        MediaKind::ScreenAudio
+    } else {
+        MediaKind::Audio
+    }
+}

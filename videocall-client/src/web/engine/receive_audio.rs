@@ -1,0 +1,165 @@
+//! The sound of one participant on its way in.
+
+use std::{cell::RefCell, rc::Weak};
+
+use bytes::Bytes;
+use js_sys::{Float32Array, Uint8Array};
+use videocall_types::{ids::MediaKind, view::Routing};
+use wasm_bindgen::{JsCast, JsValue, prelude::Closure};
+
+use super::{
+    Engine,
+    js::{self, AudioData, AudioDecoder, EncodedAudioChunk},
+};
+use crate::{core::audio::AudioBuffer, web::protocol::ReceiveStatistics};
+
+pub(super) struct AudioReceiver {
+    engine: Weak<RefCell<Engine>>,
+    key: (u64, MediaKind),
+    slot: u32,
+    buffer: AudioBuffer,
+    decoder: Option<Decoder>,
+    ready: Vec<crate::core::audio::AudioPacket>,
+    packets: u32,
+    bytes: usize,
+    shown: (f64, f64),
+}
+
+struct Decoder {
+    decoder: AudioDecoder,
+    _output: Closure<dyn FnMut(JsValue)>,
+    _error: Closure<dyn FnMut(JsValue)>,
+}
+
+impl Drop for Decoder {
+    fn drop(&mut self) {
+        let _ = self.decoder.close();
+    }
+}
+
+impl AudioReceiver {
+    pub(super) fn new(engine: Weak<RefCell<Engine>>, key: (u64, MediaKind), slot: u32) -> Self {
+        Self {
+            engine,
+            key,
+            slot,
+            buffer: AudioBuffer::default(),
+            decoder: None,
+            ready: Vec::new(),
+            packets: 0,
+            bytes: 0,
+            shown: (0.0, 0.0),
+        }
+    }
+
+    pub(super) fn slot(&self) -> u32 {
+        self.slot
+    }
+
+    /// Takes a packet and decodes what is in order.
+    pub(super) fn push(&mut self, routing: &Routing, data: Bytes) {
+        self.packets += 1;
+        self.bytes += data.len();
+        let mut ready = std::mem::take(&mut self.ready);
+        self.buffer.push(routing, data, &mut ready);
+        for packet in ready.drain(..) {
+            self.decode(packet.capture_us, &packet.data);
+        }
+        self.ready = ready;
+    }
+
+    fn decode(&mut self, capture_us: u64, data: &Bytes) {
+        if self.decoder.is_none() {
+            self.decoder = Decoder::new(&self.engine, self.key, self.slot);
+        }
+        let Some(Decoder { decoder, .. }) = &self.decoder else {
+            return;
+        };
+        let chunk = EncodedAudioChunk::new(&js::object([
+            ("type", "key".into()),
+            ("timestamp", (capture_us as f64).into()),
+            ("duration", 20_000.into()),
+            ("data", Uint8Array::from(&data[..]).into()),
+        ]));
+        if chunk.and_then(|chunk| decoder.decode(&chunk)).is_err() {
+            self.decoder = None;
+        }
+    }
+
+    pub(super) fn each_second(&mut self, seconds: f64) {
+        self.shown = (
+            f64::from(self.packets) / seconds,
+            self.bytes as f64 * 8.0 / seconds,
+        );
+        (self.packets, self.bytes) = (0, 0);
+    }
+
+    pub(super) fn lost(&self) -> u64 {
+        self.buffer.lost
+    }
+
+    pub(super) fn statistics(&self, delay_ms: f64) -> ReceiveStatistics {
+        ReceiveStatistics {
+            session_id: self.key.0,
+            kind: self.key.1.label().to_owned(),
+            codec: "opus".to_owned(),
+            fps: self.shown.0,
+            bitrate_bps: self.shown.1,
+            jitter_ms: delay_ms,
+            lost: self.buffer.lost,
+            ..ReceiveStatistics::default()
+        }
+    }
+}
+
+impl Decoder {
+    fn new(engine: &Weak<RefCell<Engine>>, key: (u64, MediaKind), slot: u32) -> Option<Self> {
+        let output = {
+            let engine = engine.clone();
+            Closure::<dyn FnMut(JsValue)>::new(move |data: JsValue| {
+                let data: AudioData = data.unchecked_into();
+                if let Some(engine) = engine.upgrade() {
+                    let samples = Float32Array::new_with_length(data.number_of_frames());
+                    let options =
+                        js::object([("planeIndex", 0.into()), ("format", "f32-planar".into())]);
+                    if data.copy_to(&samples, &options).is_ok() {
+                        engine
+                            .borrow()
+                            .voices
+                            .write(slot, data.timestamp(), &samples.to_vec());
+                    }
+                }
+                data.close();
+            })
+        };
+        let error = {
+            let engine = engine.clone();
+            Closure::<dyn FnMut(JsValue)>::new(move |error: JsValue| {
+                web_sys::console::warn_2(&"audio decoder:".into(), &error);
+                let Some(shared) = engine.upgrade() else {
+                    return;
+                };
+                if let Some(sound) = shared.borrow_mut().heard.get_mut(&key) {
+                    sound.decoder = None;
+                }
+            })
+        };
+        let decoder = AudioDecoder::new(&js::object([
+            ("output", output.as_ref().clone()),
+            ("error", error.as_ref().clone()),
+        ]))
+        .ok()?;
+        let made = Self {
+            decoder,
+            _output: output,
+            _error: error,
+        };
+        let config = js::object([
+            ("codec", "opus".into()),
+            ("sampleRate", 48_000.into()),
+            ("numberOfChannels", 1.into()),
+        ]);
+        made.decoder.configure(&config).ok()?;
+        Some(made)
+    }
+}

@@ -1,0 +1,302 @@
+//! The picture of one participant on its way in: ordered, decoded, and shown at its time.
+
+use std::{cell::RefCell, collections::VecDeque, rc::Weak, time::Duration};
+
+use bytes::Bytes;
+use js_sys::Uint8Array;
+use videocall_types::{ids::MediaKind, view::Routing};
+use wasm_bindgen::{JsCast, JsValue, prelude::Closure};
+
+use super::{
+    Engine, View, events,
+    js::{self, EncodedVideoChunk, VideoDecoder, VideoFrame},
+};
+use crate::{
+    core::{timing::Timing, video::VideoBuffer},
+    web::protocol::{Quality, ReceiveStatistics},
+};
+
+/// Decoded frames that wait to be shown; the decoder has few to give.
+const DECODED: usize = 12;
+/// A picture that stands longer is frozen.
+const FREEZE: Duration = Duration::from_millis(200);
+/// Frames that a decoder may have before it.
+const QUEUE: u32 = 30;
+
+pub(super) struct VideoReceiver {
+    engine: Weak<RefCell<Engine>>,
+    key: (u64, MediaKind),
+    buffer: VideoBuffer,
+    timing: Timing,
+    decoder: Option<Decoder>,
+    codec: String,
+    /// With their capture times.
+    decoded: VecDeque<(u64, VideoFrame)>,
+    shown_at: Option<Duration>,
+    size: (u32, u32),
+    figures: Figures,
+}
+
+#[derive(Default)]
+struct Figures {
+    frames: u32,
+    bytes: usize,
+    fps: f64,
+    bitrate: f64,
+    freezes: u32,
+    freezes_before: u32,
+    offset_ms: Option<f32>,
+    delay_ms: Option<f64>,
+    first_shown: Option<Duration>,
+}
+
+struct Decoder {
+    decoder: VideoDecoder,
+    _output: Closure<dyn FnMut(JsValue)>,
+    _error: Closure<dyn FnMut(JsValue)>,
+}
+
+impl Drop for Decoder {
+    fn drop(&mut self) {
+        let _ = self.decoder.close();
+    }
+}
+
+impl Drop for VideoReceiver {
+    fn drop(&mut self) {
+        for (_, frame) in &self.decoded {
+            frame.close();
+        }
+    }
+}
+
+impl VideoReceiver {
+    pub(super) fn new(engine: Weak<RefCell<Engine>>, key: (u64, MediaKind)) -> Self {
+        Self {
+            engine,
+            key,
+            buffer: VideoBuffer::default(),
+            timing: Timing::default(),
+            decoder: None,
+            codec: String::new(),
+            decoded: VecDeque::new(),
+            shown_at: None,
+            size: (0, 0),
+            figures: Figures::default(),
+        }
+    }
+
+    pub(super) fn push(&mut self, now: Duration, routing: Routing, payload: Bytes) {
+        self.figures.bytes += payload.len();
+        self.timing.arrived(now, routing.capture_us);
+        self.buffer.push(now, routing, payload);
+    }
+
+    pub(super) fn hear(&mut self, heard: Option<(Duration, u64)>) {
+        self.timing.heard(heard);
+    }
+
+    /// Decodes what can be decoded.
+    pub(super) fn decode_ready(&mut self, now: Duration) {
+        while self.has_room() {
+            let Some(frame) = self.buffer.pop(now) else {
+                return;
+            };
+            if !self.decode(&frame.routing, frame.payload) {
+                self.decoder = None;
+                self.buffer.restart(now);
+            }
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        let queued = self
+            .decoder
+            .as_ref()
+            .map_or(0, |d| d.decoder.decode_queue_size());
+        queued < QUEUE && self.decoded.len() < DECODED
+    }
+
+    fn decode(&mut self, routing: &Routing, payload: Bytes) -> bool {
+        let Ok(media) = events::decode(payload) else {
+            return false;
+        };
+        if routing.keyframe {
+            let metadata = media.video_metadata.unwrap_or_default();
+            let codec = match metadata.codec_string.is_empty() {
+                true => "vp09.00.10.08".to_owned(),
+                false => metadata.codec_string,
+            };
+            if self.decoder.is_none() || codec != self.codec {
+                self.decoder = Decoder::new(&self.engine, self.key, &codec);
+                self.codec = codec;
+            }
+        }
+        let Some(Decoder { decoder, .. }) = &self.decoder else {
+            return false;
+        };
+        let chunk = EncodedVideoChunk::new(&js::object([
+            (
+                "type",
+                if routing.keyframe { "key" } else { "delta" }.into(),
+            ),
+            ("timestamp", (routing.capture_us as f64).into()),
+            ("data", Uint8Array::from(&media.data[..]).into()),
+        ]));
+        chunk.and_then(|chunk| decoder.decode(&chunk)).is_ok()
+    }
+
+    fn decoded(&mut self, frame: VideoFrame) {
+        self.size = (frame.display_width(), frame.display_height());
+        if self.decoded.len() >= 2 * DECODED {
+            frame.close();
+            return;
+        }
+        self.decoded.push_back((frame.timestamp() as u64, frame));
+    }
+
+    fn failed(&mut self, now: Duration) {
+        self.decoder = None;
+        self.buffer.restart(now);
+    }
+
+    /// Shows what is due. Returns whether a keyframe is needed.
+    pub(super) fn tick<'a>(
+        &mut self,
+        now: Duration,
+        views: impl Iterator<Item = &'a View>,
+    ) -> bool {
+        self.decode_ready(now);
+        // Half a tick early is nearer than half a tick late.
+        let soon = now + Duration::from_millis(5);
+        let mut due = None;
+        while let Some((capture_us, _)) = self.decoded.front()
+            && self.timing.display_at(*capture_us) <= soon
+        {
+            if let Some((_, late)) = due.replace(self.decoded.pop_front()).flatten() {
+                let late: VideoFrame = late;
+                late.close();
+            }
+        }
+        if let Some((capture_us, frame)) = due.flatten() {
+            self.show(now, capture_us, &frame, views);
+        }
+        self.buffer.wants_keyframe(now)
+    }
+
+    fn show<'a>(
+        &mut self,
+        now: Duration,
+        capture_us: u64,
+        frame: &VideoFrame,
+        views: impl Iterator<Item = &'a View>,
+    ) {
+        for view in views.filter(|view| (view.session, view.kind) == self.key && view.visible) {
+            // A view that does not take frames has enough of them.
+            if view.writer.desired_size().unwrap_or(0.0) > 0.0 {
+                let copy = js::get(frame, "clone");
+                let copy = copy.unchecked_ref::<js_sys::Function>().call0(frame);
+                if let Ok(copy) = copy {
+                    js::ignore(view.writer.write(&copy));
+                }
+            }
+        }
+        frame.close();
+        let figures = &mut self.figures;
+        figures.frames += 1;
+        figures.first_shown.get_or_insert(now);
+        figures.offset_ms = self.timing.offset_to_audio_ms(now, capture_us);
+        let delay = now.as_micros() as f64 - capture_us as f64;
+        figures.delay_ms = (delay.abs() < 10e6).then_some(delay / 1000.0);
+        if self
+            .shown_at
+            .is_some_and(|before| now.saturating_sub(before) > FREEZE)
+        {
+            figures.freezes += 1;
+        }
+        self.shown_at = Some(now);
+    }
+
+    pub(super) fn first_shown(&self) -> Option<Duration> {
+        self.figures.first_shown
+    }
+
+    pub(super) fn quality(&self) -> Quality {
+        match self.figures.freezes - self.figures.freezes_before {
+            _ if self.shown_at.is_none() => Quality::Unknown,
+            0 => Quality::Good,
+            1 => Quality::Fair,
+            _ => Quality::Poor,
+        }
+    }
+
+    pub(super) fn each_second(&mut self, seconds: f64) {
+        let figures = &mut self.figures;
+        figures.fps = f64::from(figures.frames) / seconds;
+        figures.bitrate = figures.bytes as f64 * 8.0 / seconds;
+        (figures.frames, figures.bytes) = (0, 0);
+        figures.freezes_before = figures.freezes;
+    }
+
+    pub(super) fn statistics(&self) -> ReceiveStatistics {
+        ReceiveStatistics {
+            session_id: self.key.0,
+            kind: self.key.1.label().to_owned(),
+            codec: self.codec.clone(),
+            width: self.size.0,
+            height: self.size.1,
+            spatial: self.buffer.spatial().unwrap_or(0).into(),
+            fps: self.figures.fps,
+            bitrate_bps: self.figures.bitrate,
+            jitter_ms: self.timing.jitter_ms().into(),
+            lost: self.buffer.dropped,
+            freezes: self.figures.freezes,
+            av_offset_ms: self.figures.offset_ms.map(f64::from),
+            capture_to_display_ms: self.figures.delay_ms,
+        }
+    }
+}
+
+impl Decoder {
+    fn new(engine: &Weak<RefCell<Engine>>, key: (u64, MediaKind), codec: &str) -> Option<Self> {
+        let output = {
+            let engine = engine.clone();
+            Closure::<dyn FnMut(JsValue)>::new(move |frame: JsValue| {
+                let frame: VideoFrame = frame.unchecked_into();
+                let shared = engine.upgrade();
+                match shared.as_ref().map(|shared| shared.borrow_mut()) {
+                    Some(mut engine) => match engine.pictures.get_mut(&key) {
+                        Some(picture) => picture.decoded(frame),
+                        None => frame.close(),
+                    },
+                    None => frame.close(),
+                }
+            })
+        };
+        let error = {
+            let engine = engine.clone();
+            Closure::<dyn FnMut(JsValue)>::new(move |error: JsValue| {
+                web_sys::console::warn_2(&"video decoder:".into(), &error);
+                let Some(shared) = engine.upgrade() else {
+                    return;
+                };
+                if let Some(picture) = shared.borrow_mut().pictures.get_mut(&key) {
+                    picture.failed(js::now());
+                }
+            })
+        };
+        let decoder = VideoDecoder::new(&js::object([
+            ("output", output.as_ref().clone()),
+            ("error", error.as_ref().clone()),
+        ]))
+        .ok()?;
+        let made = Self {
+            decoder,
+            _output: output,
+            _error: error,
+        };
+        let config = js::object([("codec", codec.into()), ("optimizeForLatency", true.into())]);
+        made.decoder.configure(&config).ok()?;
+        Some(made)
+    }
+}
