@@ -1,2 +1,9 @@
-//! The web front end: components and state only.
-fn main() {}
+//! The web front end.
+
+#[cfg(target_arch = "wasm32")]
+mod app;
+
+fn main() {
+    #[cfg(target_arch = "wasm32")]
+    app::run();
+}

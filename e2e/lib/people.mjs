@@ -1,0 +1,142 @@
+// A person in a real Chromium of their own, with a fake camera and microphone.
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { chromium } from 'playwright-core';
+import { mediaFor } from './media.mjs';
+
+const ARTIFACTS = process.env.E2E_ARTIFACTS ?? resolve(import.meta.dirname, '../artifacts');
+const MEDIA = join(tmpdir(), `videocall-e2e-media-${process.pid}`);
+const PROBE = readFileSync(join(import.meta.dirname, 'probe.js'), 'utf8');
+const media = new Map();
+
+process.once('exit', () => rmSync(MEDIA, { recursive: true, force: true }));
+
+export class Person {
+  static async start(who, { wrapper, viewport = { width: 960, height: 600 }, permissions = true, args = [], colorScheme = 'light' } = {}) {
+    if (!media.has(who)) media.set(who, mediaFor(who, MEDIA));
+    const files = media.get(who);
+    const person = new Person();
+    person.who = who;
+    person.profile = mkdtempSync(join(tmpdir(), 'videocall-e2e-'));
+    person.console = [];
+    person.context = await chromium.launchPersistentContext(person.profile, {
+      executablePath: wrapper ?? process.env.CHROMIUM ?? '/usr/bin/chromium',
+      headless: true,
+      viewport,
+      colorScheme,
+      reducedMotion: 'reduce',
+      locale: 'en-US',
+      permissions: permissions ? ['camera', 'microphone'] : [],
+      ignoreDefaultArgs: ['--mute-audio'],
+      args: [
+        '--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking',
+        '--disable-component-update', '--disable-sync', '--autoplay-policy=no-user-gesture-required',
+        '--disable-renderer-backgrounding', '--disable-backgrounding-occluded-windows',
+        '--disable-features=CalculateNativeWinOcclusion',
+        '--use-fake-device-for-media-stream',
+        ...(permissions ? ['--use-fake-ui-for-media-stream'] : ['--deny-permission-prompts']),
+        `--use-file-for-fake-video-capture=${files.video}`,
+        `--use-file-for-fake-audio-capture=${files.audio}`,
+        ...args,
+      ],
+    });
+    await person.context.addInitScript(PROBE);
+    person.page = person.context.pages()[0] ?? (await person.context.newPage());
+    person.page.on('console', (message) => person.note(`${message.type()}: ${message.text()}`));
+    person.page.on('pageerror', (error) => person.note(`page error: ${error.message}`));
+    person.page.on('worker', (worker) => worker.on('console', (message) => person.note(`worker ${message.type()}: ${message.text()}`)));
+    return person;
+  }
+
+  note(line) {
+    this.console.push(line);
+    if (this.console.length > 500) this.console.shift();
+  }
+
+  // Opens the direct link and waits for the pre-join page.
+  async open(server, meeting, { query = '' } = {}) {
+    const path = `/meeting/${encodeURIComponent(this.who.name)}/${encodeURIComponent(meeting)}${query}`;
+    await this.page.goto(server.origin + path);
+    await this.page.getByTestId('prejoin-join').waitFor();
+  }
+
+  async join(server, meeting, options) {
+    await this.open(server, meeting, options);
+    await this.page.getByTestId('prejoin-join').click();
+    await this.page.getByTestId('leave-button').waitFor();
+  }
+
+  tile(other, kind = 'video') {
+    return `[data-testid="tile"][data-name="${other.who.name}"][data-kind="${kind}"] video`;
+  }
+
+  // Waits until the other's picture is there, in the other's colour.
+  async sees(other, { seconds = 30, kind = 'video' } = {}) {
+    const selector = this.tile(other, kind);
+    return this.until(
+      `${this.who.name} sees ${other.who.name}`,
+      async () => {
+        const picture = await this.page.evaluate((s) => window.probe.read(s), selector);
+        return picture && near(picture.rgb, other.who.rgb) ? picture : null;
+      },
+      seconds,
+    );
+  }
+
+  async watches(other, milliseconds = 2000) {
+    return this.page.evaluate(([s, ms]) => window.probe.watch(s, ms), [this.tile(other), milliseconds]);
+  }
+
+  // Waits until exactly the tones of these people are heard, far above every other tone of `all`.
+  async hears(others, all, seconds = 30) {
+    const wanted = others.map((other) => other.who.tone);
+    const silent = all.map((other) => other.who.tone).filter((tone) => !wanted.includes(tone));
+    return this.until(
+      `${this.who.name} hears ${others.map((other) => other.who.name).join(', ') || 'nobody'}`,
+      async () => {
+        const heard = await this.page.evaluate((tones) => window.probe.listen(tones), [...wanted, ...silent]);
+        this.heard = heard;
+        const loud = wanted.every((tone) => heard.best[tone] > -60);
+        const quiet = silent.every((tone) => heard.best[tone] < -70);
+        return loud && quiet ? heard : null;
+      },
+      seconds,
+    );
+  }
+
+  async statistics() {
+    return this.page.evaluate(() => window.videocall.statistics());
+  }
+
+  async until(what, check, seconds = 30) {
+    const deadline = Date.now() + seconds * 1000;
+    for (;;) {
+      const result = await check();
+      if (result) return result;
+      if (Date.now() > deadline) {
+        await this.screenshot(`failed-${what.replaceAll(/\W+/g, '-')}`).catch(() => {});
+        const state = await this.page.evaluate(() => JSON.stringify(window.videocall?.state?.())).catch(String);
+        throw new Error(`waited ${seconds} s: ${what}\nheard: ${JSON.stringify(this.heard)}\nstate: ${state}\n${this.console.slice(-25).join('\n')}`);
+      }
+      await this.page.waitForFunction(() => new Promise((done) => setTimeout(() => done(true), 100)));
+    }
+  }
+
+  async screenshot(name) {
+    mkdirSync(ARTIFACTS, { recursive: true });
+    const path = join(ARTIFACTS, `${name}.png`);
+    await this.page.screenshot({ path });
+    return path;
+  }
+
+  async leave() {
+    await this.context.close();
+    rmSync(this.profile, { recursive: true, force: true });
+  }
+}
+
+// Encoding and colour conversion move a colour a little; people are over 100 apart.
+export function near(a, b) {
+  return a.every((value, i) => Math.abs(value - b[i]) < 45);
+}
