@@ -97,8 +97,10 @@ export class Person {
       async () => {
         const heard = await this.page.evaluate((tones) => window.probe.listen(tones), [...wanted, ...silent]);
         this.heard = heard;
-        const loud = wanted.every((tone) => heard.best[tone] > -60);
-        const quiet = silent.every((tone) => heard.best[tone] < -70);
+        const loudest = Math.max(...wanted.map((tone) => heard.best[tone]));
+        const loud = wanted.every((tone) => heard.best[tone] > -45);
+        // The bursts of a tone spread a little over its neighbours.
+        const quiet = silent.every((tone) => heard.best[tone] < (wanted.length ? loudest - 25 : -70));
         return loud && quiet ? heard : null;
       },
       seconds,

@@ -50,8 +50,10 @@ pub(super) fn push_path(path: &str) {
     if window().location().pathname().as_deref() == Ok(path) {
         return;
     }
+    // What was asked for by the address, such as a transport, goes on to be.
+    let path = path.to_owned() + &window().location().search().unwrap_or_default();
     if let Ok(history) = window().history() {
-        let _ = history.push_state_with_url(&JsValue::NULL, "", Some(path));
+        let _ = history.push_state_with_url(&JsValue::NULL, "", Some(&path));
     }
 }
 

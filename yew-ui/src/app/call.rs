@@ -106,7 +106,7 @@ impl Component for CallPage {
 
     fn update(&mut self, ctx: &yew::Context<Self>, msg: Msg) -> bool {
         match msg {
-            Msg::Started(Ok(call)) => self.started(call),
+            Msg::Started(Ok(call)) => self.started(ctx, call),
             Msg::Started(Err(text)) => {
                 ctx.props().leave.emit(Why::Failed(text));
                 return false;
@@ -243,7 +243,7 @@ impl CallPage {
         }
     }
 
-    fn started(&mut self, call: Call) {
+    fn started(&mut self, ctx: &yew::Context<Self>, call: Call) {
         if let Some(speaker) = &self.context.settings.speaker {
             call.set_speaker(speaker);
         }
@@ -255,6 +255,12 @@ impl CallPage {
         }
         support::tell_call(Some(call.clone()));
         self.call = Some(call);
+        if self.tracks.camera_awaited && self.tracks.camera.is_none() {
+            self.open(ctx, Source::Camera);
+        }
+        if self.tracks.microphone_awaited && self.tracks.microphone.is_none() {
+            self.open(ctx, Source::Microphone);
+        }
     }
 
     fn happened(&mut self, ctx: &yew::Context<Self>, event: Event) -> bool {

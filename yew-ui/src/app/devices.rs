@@ -13,6 +13,10 @@ use super::chrome::value_of;
 pub(crate) struct LocalTracks {
     pub(crate) camera: Option<MediaStreamTrack>,
     pub(crate) microphone: Option<MediaStreamTrack>,
+    /// Wanted, but still being opened.
+    pub(crate) camera_awaited: bool,
+    /// Likewise.
+    pub(crate) microphone_awaited: bool,
 }
 
 impl LocalTracks {

@@ -164,7 +164,12 @@ pub(crate) fn PreJoin(props: &PreJoinProps) -> Html {
             settings.name.clone_from(&typed);
             app.change.emit(settings);
             kept.set(true);
-            let tracks = LocalTracks { camera: camera.open(), microphone: microphone.open() };
+            let tracks = LocalTracks {
+                camera: camera.open(),
+                microphone: microphone.open(),
+                camera_awaited: camera == Opening::Asking,
+                microphone_awaited: microphone == Opening::Asking,
+            };
             join.emit((typed, tracks));
         })
     };
