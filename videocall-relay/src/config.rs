@@ -7,7 +7,9 @@ use std::time::Duration;
 pub struct RelayConfig {
     /// Video and screen bytes that may wait for one receiver.
     pub video_queue_bytes: usize,
-    /// Age at which waiting video is dropped.
+    /// Video and screen packets that may wait for one receiver.
+    pub video_queue_packets: usize,
+    /// Age at which waiting video is dropped; at half of it a lower layer is aimed for.
     pub video_max_age: Duration,
     /// Audio packets that may wait for one receiver.
     pub audio_queue_packets: usize,
@@ -35,9 +37,12 @@ pub struct RelayConfig {
     pub heartbeat_missed: u32,
     /// Silence after which a session ends, also one that answers no ping.
     pub session_timeout: Duration,
-    /// Protocol violations after which a session ends.
+    /// How long to wait for a client's `Hello` before it is given all that an older client gets;
+    /// until then it is given the smallest layers.
+    pub hello_grace: Duration,
+    /// Protocol violations after which a session ends; one a second is forgiven.
     pub max_violations: u32,
-    /// Local participants at most.
+    /// Local participants at most; refused by who admits them.
     pub max_sessions: usize,
 }
 
@@ -45,6 +50,7 @@ impl Default for RelayConfig {
     fn default() -> Self {
         Self {
             video_queue_bytes: 1 << 20,
+            video_queue_packets: 1024,
             video_max_age: Duration::from_millis(500),
             audio_queue_packets: 256,
             audio_max_age: Duration::from_millis(400),
@@ -59,6 +65,7 @@ impl Default for RelayConfig {
             heartbeat_interval: Duration::from_secs(5),
             heartbeat_missed: 3,
             session_timeout: Duration::from_secs(30),
+            hello_grace: Duration::from_millis(300),
             max_violations: 50,
             max_sessions: 2_000,
         }

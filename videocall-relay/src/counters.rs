@@ -126,8 +126,8 @@ impl Counters {
         self.bytes_out[index].fetch_add(bytes, Relaxed);
     }
 
-    pub(crate) fn dropped(&self, reason: DropReason) {
-        self.drops[reason as usize].fetch_add(1, Relaxed);
+    pub(crate) fn dropped(&self, reason: DropReason, packets: u64) {
+        self.drops[reason as usize].fetch_add(packets, Relaxed);
     }
 
     pub(crate) fn violated(&self, violation: Violation) {

@@ -1,5 +1,7 @@
 //! What one receiver is given of one stream of one publisher.
 
+use std::time::{Duration, Instant};
+
 use videocall_types::{
     ids::{MediaKind, SessionId},
     limits::MAX_TEMPORAL_LAYERS,
@@ -7,6 +9,10 @@ use videocall_types::{
 };
 
 use crate::{counters::DropReason, window::Window};
+
+/// A simulcast layer that sent nothing for so long, while a lower one did, has been given up by
+/// its publisher.
+const LAYER_SILENCE: Duration = Duration::from_millis(700);
 
 /// How much of a stream a receiver wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +42,22 @@ pub(crate) struct Judgement {
     pub(crate) switched: bool,
 }
 
+impl Judgement {
+    const ACCEPT: Self = Self {
+        verdict: Verdict::Accept,
+        keyframe_of: None,
+        switched: false,
+    };
+
+    fn drop(reason: DropReason, keyframe_of: Option<u8>) -> Self {
+        Self {
+            verdict: Verdict::Drop(reason),
+            keyframe_of,
+            switched: false,
+        }
+    }
+}
+
 /// State of one (receiver, publisher, kind). Guarantees that a delta frame is accepted only if the
 /// frame it depends on was, and has not been dropped from the queue since.
 #[derive(Debug)]
@@ -49,6 +71,8 @@ pub(crate) struct Forward {
     stream_id: u32,
     current: Option<u8>,
     window: Window,
+    /// When a frame last came of the current layer or, before there is one, of the target.
+    heard: Option<Instant>,
 }
 
 impl Forward {
@@ -62,6 +86,7 @@ impl Forward {
             stream_id: 0,
             current: None,
             window: Window::default(),
+            heard: None,
         }
     }
 
@@ -89,29 +114,49 @@ impl Forward {
         1 << self.target() | self.current.map_or(0, |layer| 1 << layer)
     }
 
+    /// Whether a picture is shown, though of a layer higher than the target: a keyframe of the
+    /// target then relieves the path.
+    pub(crate) fn descends(&self) -> bool {
+        !self.window.is_empty() && self.current > Some(self.target())
+    }
+
     /// Whether a frame of that layer may be for this receiver now.
     pub(crate) fn expects(&self, frame: &Routing) -> bool {
-        self.current == Some(frame.spatial)
-            || frame.keyframe && (frame.spatial == self.target() || self.current.is_none())
+        self.current == Some(frame.spatial) || frame.keyframe && self.is_closer(frame.spatial)
+    }
+
+    /// Whether a layer lies between the current one and the target, or is the target.
+    fn is_closer(&self, layer: u8) -> bool {
+        let target = self.target();
+        match self.current {
+            None => layer <= target,
+            Some(current) if current > target => (target..current).contains(&layer),
+            Some(current) => layer > current && layer <= target,
+        }
     }
 
     /// Decides on a frame and notes it if accepted.
-    pub(crate) fn judge(&mut self, frame: &Routing) -> Judgement {
-        let target = self.target();
+    pub(crate) fn judge(&mut self, now: Instant, frame: &Routing) -> Judgement {
         if frame.stream_id != self.stream_id {
-            if frame.stream_id < self.stream_id && self.current.is_some() {
-                return drop_for(DropReason::TooLate, None);
+            if frame.stream_id < self.stream_id {
+                return Judgement::drop(DropReason::TooLate, None);
             }
             self.stream_id = frame.stream_id;
-            self.current = None;
-            self.window.clear();
+            self.heard = Some(now);
+            self.leave_layer();
         }
         if self.current == Some(frame.spatial) {
-            return self.judge_current(frame, target);
+            self.heard = Some(now);
+            return self.judge_current(frame);
         }
-        let enters = frame.spatial == target || (self.current.is_none() && frame.spatial < target);
-        if enters && frame.keyframe {
+        let target = self.target();
+        let silent = now.saturating_duration_since(*self.heard.get_or_insert(now)) > LAYER_SILENCE;
+        if silent && self.current.is_some_and(|layer| frame.spatial < layer) {
+            self.leave_layer();
+        }
+        if frame.keyframe && self.is_closer(frame.spatial) {
             self.current = Some(frame.spatial);
+            self.heard = Some(now);
             self.window.restart(frame.frame_number);
             return Judgement {
                 verdict: Verdict::Accept,
@@ -119,43 +164,60 @@ impl Forward {
                 switched: true,
             };
         }
+        if self.current.is_none() && frame.spatial == target {
+            self.heard = Some(now);
+        }
+        // A frame that cannot be entered: only a keyframe helps. Of a layer below the target only
+        // if nothing better comes.
+        let helps = frame.spatial == target || (silent && self.is_closer(frame.spatial));
         Judgement {
             verdict: Verdict::Skip,
-            // A frame of the target that cannot be entered: only a keyframe helps.
-            keyframe_of: (frame.spatial == target).then_some(target),
+            keyframe_of: helps.then_some(frame.spatial),
             switched: false,
         }
     }
 
-    fn judge_current(&mut self, frame: &Routing, target: u8) -> Judgement {
+    fn judge_current(&mut self, frame: &Routing) -> Judgement {
         if frame.keyframe {
             if !self.window.is_empty() && frame.frame_number <= self.window.newest() {
-                return drop_for(DropReason::TooLate, None);
+                return Judgement::drop(DropReason::TooLate, None);
             }
             self.window.restart(frame.frame_number);
-            return accept();
+            return Judgement::ACCEPT;
         }
         if frame.temporal > self.wanted.temporal.min(self.temporal_cap) {
-            return drop_for(DropReason::TemporalLayer, None);
+            return Judgement::drop(DropReason::TemporalLayer, None);
         }
         if self.window.contains(frame.frame_number) {
-            return drop_for(DropReason::TooLate, None);
+            return Judgement::drop(DropReason::TooLate, None);
         }
         if frame
             .depends_on()
             .is_some_and(|needed| self.window.contains(needed))
         {
-            self.window.insert(frame.frame_number);
-            return accept();
+            self.window.insert(frame.frame_number, frame.temporal);
+            return Judgement::ACCEPT;
         }
         // Without a frame of a higher temporal layer the base goes on.
-        drop_for(
-            DropReason::Undecodable,
-            (frame.temporal == 0).then_some(target),
-        )
+        let keyframe_of = (frame.temporal == 0).then_some(self.target());
+        Judgement::drop(DropReason::Undecodable, keyframe_of)
     }
 
-    /// A frame that was accepted did not reach the receiver.
+    fn leave_layer(&mut self) {
+        self.current = None;
+        self.window.clear();
+    }
+
+    /// A frame that was already taken out of the queue did not reach the receiver, nor does what
+    /// depends on it help.
+    pub(crate) fn lost_with_dependents(&mut self, frame: &Routing) {
+        if frame.stream_id == self.stream_id && self.current == Some(frame.spatial) {
+            self.window
+                .remove_with_dependents(frame.frame_number, frame.temporal);
+        }
+    }
+
+    /// A frame that was accepted is not waiting any more.
     pub(crate) fn lost(&mut self, frame: &Routing) {
         if frame.stream_id == self.stream_id && self.current == Some(frame.spatial) {
             self.window.remove(frame.frame_number);
@@ -190,23 +252,9 @@ impl Forward {
             self.spatial_cap += 1;
             true
         } else {
+            // What is wanted later must not meet an old bound.
+            self.spatial_cap = u8::MAX;
             false
         }
-    }
-}
-
-fn accept() -> Judgement {
-    Judgement {
-        verdict: Verdict::Accept,
-        keyframe_of: None,
-        switched: false,
-    }
-}
-
-fn drop_for(reason: DropReason, keyframe_of: Option<u8>) -> Judgement {
-    Judgement {
-        verdict: Verdict::Drop(reason),
-        keyframe_of,
-        switched: false,
     }
 }

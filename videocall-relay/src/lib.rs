@@ -19,18 +19,22 @@
 #![forbid(unsafe_code)]
 
 mod config;
+mod congestion;
 mod counters;
 mod egress;
 mod forward;
 mod meeting;
 mod packet;
+mod queue;
+mod remote_demand;
 mod speakers;
 mod stream;
+mod subscribers;
 mod subscription;
 mod window;
 
 pub use config::RelayConfig;
 pub use counters::{Counters, DropReason, KINDS, Violation};
-pub use egress::{Batch, Egress, Outgoing, PushOutcome};
+pub use egress::{Batch, Egress, Outgoing};
 pub use meeting::{Fatal, Joined, Meeting, Output};
 pub use packet::{Class, Packet};

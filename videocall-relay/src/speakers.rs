@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use rustc_hash::FxHashMap;
 use videocall_types::ids::SessionId;
 
 /// A speaker that sent nothing for so long is none.
@@ -15,19 +16,27 @@ const AUDIBLE_DB: f32 = 67.0;
 
 #[derive(Debug)]
 struct Voice {
-    session: SessionId,
     /// Smoothed, in dB over silence: 127 is the loudest.
     level: f32,
     heard: Instant,
     chosen: bool,
 }
 
+impl Voice {
+    fn rank(&self) -> f32 {
+        self.level + if self.chosen { HYSTERESIS_DB } else { 0.0 }
+    }
+}
+
 /// The voices of one meeting.
 #[derive(Debug)]
 pub(crate) struct Speakers {
     loudest: usize,
-    voices: Vec<Voice>,
+    voices: FxHashMap<SessionId, Voice>,
+    /// Over this, one that was not chosen takes the place of one that was.
+    threshold: f32,
     chosen_at: Option<Instant>,
+    ranking: Vec<(f32, SessionId)>,
     told: Vec<SessionId>,
 }
 
@@ -35,8 +44,10 @@ impl Speakers {
     pub(crate) fn new(loudest: usize) -> Self {
         Self {
             loudest,
-            voices: Vec::new(),
+            voices: FxHashMap::default(),
+            threshold: f32::NEG_INFINITY,
             chosen_at: None,
+            ranking: Vec::new(),
             told: Vec::new(),
         }
     }
@@ -45,32 +56,37 @@ impl Speakers {
     pub(crate) fn observe(&mut self, now: Instant, session: SessionId, level: u8) -> bool {
         let loudness = f32::from(127 - level.min(127));
         let few = self.voices.len() < self.loudest;
-        let voice = match self
-            .voices
-            .iter_mut()
-            .position(|voice| voice.session == session)
-        {
-            Some(at) => &mut self.voices[at],
-            None => {
-                self.voices.push(Voice {
-                    session,
-                    level: loudness,
-                    heard: now,
-                    chosen: few,
-                });
-                self.chosen_at.get_or_insert(now);
-                return few;
-            }
-        };
+        self.chosen_at.get_or_insert(now);
+        let voice = self.voices.entry(session).or_insert(Voice {
+            level: loudness,
+            heard: now,
+            chosen: few,
+        });
         // Up within two packets, down within ten: words have pauses.
         let weight = if loudness > voice.level { 0.5 } else { 0.1 };
         voice.level += (loudness - voice.level) * weight;
         voice.heard = now;
-        voice.chosen
+        if voice.chosen || voice.level <= self.threshold {
+            return voice.chosen;
+        }
+        // Somebody begins to speak: the first word must not wait for the next regular choice.
+        self.rank(now);
+        self.voices[&session].chosen
     }
 
     pub(crate) fn remove(&mut self, session: SessionId) {
-        self.voices.retain(|voice| voice.session != session);
+        if self
+            .voices
+            .remove(&session)
+            .is_some_and(|voice| voice.chosen)
+        {
+            self.threshold = f32::NEG_INFINITY;
+        }
+    }
+
+    /// Who was told to speak last, loudest first.
+    pub(crate) fn told(&self) -> &[SessionId] {
+        &self.told
     }
 
     /// When to call [`choose`](Self::choose).
@@ -83,26 +99,48 @@ impl Speakers {
         if self.next_choice().is_none_or(|at| now < at) {
             return None;
         }
-        self.voices
-            .retain(|voice| now.saturating_duration_since(voice.heard) <= GONE_AFTER);
-        let rank = |voice: &Voice| voice.level + if voice.chosen { HYSTERESIS_DB } else { 0.0 };
-        self.voices.sort_by(|a, b| rank(b).total_cmp(&rank(a)));
-        for (place, voice) in self.voices.iter_mut().enumerate() {
-            voice.chosen = place < self.loudest;
-        }
+        self.rank(now);
         self.chosen_at = (!self.voices.is_empty()).then_some(now);
         let speaking: Vec<SessionId> = self
-            .voices
+            .ranking
             .iter()
             .take(self.loudest)
-            .filter(|voice| voice.level >= AUDIBLE_DB)
-            .map(|voice| voice.session)
+            .map(|&(_, session)| session)
+            .filter(|session| self.voices[session].level >= AUDIBLE_DB)
             .collect();
         if speaking == self.told {
             return None;
         }
         self.told.clone_from(&speaking);
         Some(speaking)
+    }
+
+    /// Sorts the voices, loudest first, and chooses the first of them.
+    fn rank(&mut self, now: Instant) {
+        self.voices
+            .retain(|_, voice| now.saturating_duration_since(voice.heard) <= GONE_AFTER);
+        self.ranking.clear();
+        self.ranking.extend(
+            self.voices
+                .iter()
+                .map(|(session, voice)| (voice.rank(), *session)),
+        );
+        self.ranking
+            .sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        for (place, (_, session)) in self.ranking.iter().enumerate() {
+            if let Some(voice) = self.voices.get_mut(session) {
+                voice.chosen = place < self.loudest;
+            }
+        }
+        self.threshold = match self.loudest.checked_sub(1) {
+            None => f32::INFINITY,
+            Some(last) => self
+                .ranking
+                .get(last)
+                .map_or(f32::NEG_INFINITY, |(_, session)| {
+                    self.voices[session].rank()
+                }),
+        };
     }
 }
 

@@ -1,41 +1,30 @@
 //! One stream of a publisher: its layers, who is given it, and what it is asked for.
 
-use std::{sync::Arc, time::Instant};
+use std::time::Instant;
 
-use rustc_hash::FxHashMap;
-use videocall_types::{
-    ids::{MediaKind, NodeId, SessionId},
-    limits::MAX_SPATIAL_LAYERS,
-    wire::StreamInfo,
-};
+use videocall_types::{ids::MediaKind, limits::MAX_SPATIAL_LAYERS, wire::StreamInfo};
 
 use crate::{
     config::RelayConfig,
     counters::{Counters, DropReason},
-    egress::{Egress, Slot},
     packet::Packet,
+    subscribers::Subscribers,
     window::Window,
 };
 
 const LAYERS: usize = MAX_SPATIAL_LAYERS as usize;
 
-/// A receiver of the stream.
-#[derive(Debug)]
-pub(crate) struct Subscriber {
-    pub(crate) session: SessionId,
-    pub(crate) egress: Arc<Egress>,
-    pub(crate) slot: Slot,
-}
-
 #[derive(Debug)]
 pub(crate) struct Stream {
     pub(crate) kind: MediaKind,
     pub(crate) info: StreamInfo,
-    pub(crate) subscribers: Vec<Subscriber>,
+    /// Whether the publisher described it; if not, other nodes cannot know that they might want it.
+    pub(crate) announced: bool,
+    pub(crate) subscribers: Subscribers,
     layers: [Ingest; LAYERS],
     keyframe_asked: [Option<Instant>; LAYERS],
     /// Layers that participants of other nodes want, one bit each.
-    pub(crate) remote_demand: FxHashMap<NodeId, u8>,
+    pub(crate) remote_demand: u8,
     /// What the publisher, or the publisher's node, was told last.
     told: Option<u8>,
     removal_at: Option<Instant>,
@@ -46,10 +35,11 @@ impl Stream {
         Self {
             kind,
             info,
-            subscribers: Vec::new(),
+            announced: false,
+            subscribers: Subscribers::default(),
             layers: Default::default(),
             keyframe_asked: [None; LAYERS],
-            remote_demand: FxHashMap::default(),
+            remote_demand: 0,
             told: None,
             removal_at: None,
         }
@@ -60,7 +50,7 @@ impl Stream {
         if info.stream_id != self.info.stream_id {
             self.layers = Default::default();
             self.keyframe_asked = [None; LAYERS];
-            self.told = None;
+            self.forget_told();
         }
         self.info = info;
     }
@@ -77,7 +67,7 @@ impl Stream {
     ) -> Option<u8> {
         let frame = *packet.routing()?;
         if frame.stream_id < self.info.stream_id {
-            counters.dropped(DropReason::TooLate);
+            counters.dropped(DropReason::TooLate, 1);
             return None;
         }
         if frame.stream_id > self.info.stream_id {
@@ -105,20 +95,6 @@ impl Stream {
             *asked = Some(now);
         }
         due
-    }
-
-    /// One bit for each layer that local receivers need.
-    pub(crate) fn local_demand(&self) -> u8 {
-        self.subscribers
-            .iter()
-            .fold(0, |mask, sub| mask | sub.egress.demand(sub.slot))
-    }
-
-    /// One bit for each layer that receivers of other nodes need.
-    pub(crate) fn all_remote_demand(&self) -> u8 {
-        self.remote_demand
-            .values()
-            .fold(0, |mask, other| mask | other)
     }
 
     /// What to tell now, if anything: more at once, less only after a while, so that a short
@@ -155,6 +131,12 @@ impl Stream {
     /// When [`demand_to_tell`](Self::demand_to_tell) has something to tell by itself.
     pub(crate) fn removal_at(&self) -> Option<Instant> {
         self.removal_at
+    }
+
+    /// The publisher was not told, whatever is noted here: it tells what it knows only now.
+    pub(crate) fn forget_told(&mut self) {
+        self.told = None;
+        self.removal_at = None;
     }
 
     /// Layers told last.
@@ -208,7 +190,7 @@ impl Ingest {
         };
         if frame.keyframe {
             if frame.frame_number <= self.keyframe {
-                counters.dropped(DropReason::TooLate);
+                counters.dropped(DropReason::TooLate, 1);
                 return false;
             }
             self.keyframe = frame.frame_number;
@@ -216,23 +198,22 @@ impl Ingest {
             let before = self.held.len();
             self.held
                 .retain(|(_, held)| number(held) > frame.frame_number);
-            for _ in self.held.len()..before {
-                counters.dropped(DropReason::TooLate);
-            }
+            let late = before - self.held.len();
+            counters.dropped(DropReason::TooLate, late as u64);
             ready.push(packet);
         } else if frame.frame_number <= self.keyframe || self.seen.contains(frame.frame_number) {
-            counters.dropped(DropReason::TooLate);
+            counters.dropped(DropReason::TooLate, 1);
             return false;
         } else if frame
             .depends_on()
             .is_some_and(|needed| self.seen.contains(needed))
         {
-            self.seen.insert(frame.frame_number);
+            self.seen.insert(frame.frame_number, frame.temporal);
             ready.push(packet);
         } else {
             if self.held.len() >= config.reorder_frames {
                 self.held.remove(0);
-                counters.dropped(DropReason::Undecodable);
+                counters.dropped(DropReason::Undecodable, 1);
             }
             self.held.push((now, packet));
             // Before the first keyframe nothing can come that would help.
@@ -250,7 +231,9 @@ impl Ingest {
                 .is_some_and(|needed| self.seen.contains(needed))
         }) {
             let (_, packet) = self.held.remove(at);
-            self.seen.insert(number(&packet));
+            if let Some(frame) = packet.routing() {
+                self.seen.insert(frame.frame_number, frame.temporal);
+            }
             ready.push(packet);
         }
     }
@@ -260,7 +243,7 @@ impl Ingest {
         self.held.retain(|(at, held)| {
             let keep = now < *at + config.reorder_max_age;
             if !keep {
-                counters.dropped(DropReason::Undecodable);
+                counters.dropped(DropReason::Undecodable, 1);
                 keyframe_needed |= held.routing().is_some_and(|frame| frame.temporal == 0);
             }
             keep

@@ -15,6 +15,8 @@ const TOLERANCE: f32 = 0.8;
 #[derive(Debug)]
 pub(crate) struct Subscription {
     all: bool,
+    /// Of what has no want of its own, the smallest layer only.
+    smallest: bool,
     /// Sorted by session and kind.
     wants: Vec<Want>,
 }
@@ -24,12 +26,21 @@ impl Default for Subscription {
     fn default() -> Self {
         Self {
             all: true,
+            smallest: false,
             wants: Vec::new(),
         }
     }
 }
 
 impl Subscription {
+    /// The smallest layer of everything: what is given to one who has not said anything yet.
+    pub(crate) fn preliminary() -> Self {
+        Self {
+            smallest: true,
+            ..Self::default()
+        }
+    }
+
     /// `None` if there are more wants than allowed.
     pub(crate) fn new(subscribe: Subscribe) -> Option<Self> {
         let mut wants = subscribe.wants;
@@ -39,6 +50,7 @@ impl Subscription {
         wants.sort_by_key(key);
         Some(Self {
             all: subscribe.all,
+            smallest: false,
             wants,
         })
     }
@@ -58,7 +70,11 @@ impl Subscription {
         let want = match found {
             Some(want) if want.paused => return None,
             Some(want) => want,
-            None if self.all => &Want::default(),
+            None if self.all => &Want {
+                width: self.smallest.into(),
+                height: self.smallest.into(),
+                ..Want::default()
+            },
             None => return None,
         };
         Some(Wanted {

@@ -6,6 +6,8 @@ pub(crate) struct Window {
     newest: u64,
     /// Bit `i`: frame `newest - i` is there.
     bits: u64,
+    /// Bit `i`: it is of the base layer, on which alone the base layer depends.
+    base: u64,
 }
 
 impl Window {
@@ -14,6 +16,7 @@ impl Window {
         *self = Self {
             newest: keyframe,
             bits: 1,
+            base: 1,
         };
     }
 
@@ -37,14 +40,28 @@ impl Window {
     }
 
     /// Notes a frame. One over 63 frames older than the newest is forgotten at once.
-    pub(crate) fn insert(&mut self, frame: u64) {
+    pub(crate) fn insert(&mut self, frame: u64, temporal: u8) {
         if frame > self.newest {
             let ahead = frame - self.newest;
-            self.bits = if ahead < 64 { self.bits << ahead } else { 0 };
+            let shift = |bits: u64| if ahead < 64 { bits << ahead } else { 0 };
+            self.bits = shift(self.bits);
+            self.base = shift(self.base);
             self.newest = frame;
-            self.bits |= 1;
-        } else if let back @ 0..64 = self.newest - frame {
+        }
+        if let back @ 0..64 = self.newest - frame {
             self.bits |= 1 << back;
+            self.base &= !(1 << back);
+            self.base |= u64::from(temporal == 0) << back;
+        }
+    }
+
+    /// Forgets a frame and what may depend on it: all newer ones, or if it is of a higher temporal
+    /// layer, those of higher temporal layers.
+    pub(crate) fn remove_with_dependents(&mut self, frame: u64, temporal: u8) {
+        if let Some(back @ 0..64) = self.newest.checked_sub(frame) {
+            let from_frame_on = u64::MAX >> (63 - back);
+            let spared = if temporal == 0 { 0 } else { self.base };
+            self.bits &= !from_frame_on | spared;
         }
     }
 
@@ -77,7 +94,7 @@ mod tests {
                         newest = frame;
                     }
                     1 => {
-                        window.insert(frame);
+                        window.insert(frame, 0);
                         newest = newest.max(frame);
                         model.insert(frame);
                     }

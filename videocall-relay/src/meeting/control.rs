@@ -8,14 +8,14 @@ use videocall_types::{
     limits::{MAX_PACKET_BYTES, MAX_SPATIAL_LAYERS, MAX_STREAMS, PROTOCOL_VERSION},
     packet,
     wire::{
-        Hello, Pong, PublishState, Roster, Welcome,
+        ActiveSpeakers, Hello, Pong, PublishState, Roster, Welcome,
         bus::{BusControl, Sync, bus_control},
         control::Message,
     },
 };
 
 use super::{Fatal, Meeting, Output, Participant, Place};
-use crate::{counters::Violation, packet::Packet, subscription::Subscription};
+use crate::{counters::Violation, packet::Packet, stream::Stream, subscription::Subscription};
 
 impl Meeting {
     pub(super) fn receive_control(
@@ -85,6 +85,11 @@ impl Meeting {
         if std::mem::replace(&mut local.greeted, true) {
             return self.violation(session, Violation::Control, "Hello comes once");
         }
+        local.egress.greet();
+        // What was not told to one who would not have understood is told now.
+        if let Some(participant) = self.participants.get_mut(&session) {
+            participant.streams.iter_mut().for_each(Stream::forget_told);
+        }
         if let Some(replaced) = SessionId::new(hello.replaces_session) {
             self.replace(now, replaced, &hello.session_secret);
         }
@@ -105,6 +110,9 @@ impl Meeting {
             Some(Some(subscription)) => self.subscribe(now, session, subscription),
             Some(None) => return self.violation(session, Violation::Limit, "too many wants"),
             None => self.subscribe(now, session, Subscription::default()),
+        }
+        for kind in [MediaKind::Video, MediaKind::Screen] {
+            self.update_demand(now, session, kind);
         }
         Ok(())
     }
@@ -141,6 +149,13 @@ impl Meeting {
         local
             .egress
             .push_control(&Packet::control(packet::control(Message::Welcome(welcome))));
+        if !self.speakers.told().is_empty() {
+            let session_ids = self.speakers.told().iter().map(|id| id.get()).collect();
+            let speakers = Message::ActiveSpeakers(ActiveSpeakers { session_ids });
+            local
+                .egress
+                .push_control(&Packet::control(packet::control(speakers)));
+        }
     }
 
     /// Takes over the place of a client's earlier session, if the secret proves that it is the

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use videocall_types::{
     ids::{MediaKind, NodeId, SessionId},
+    limits::MAX_SPATIAL_LAYERS,
     packet,
     wire::{
         KeyframeRequest, LayerDemand, StreamDemand,
@@ -13,7 +14,7 @@ use videocall_types::{
 };
 
 use super::{Meeting, Participant, Place};
-use crate::{packet::Packet, stream::Subscriber, subscription::Subscription};
+use crate::{packet::Packet, subscription::Subscription};
 
 impl Meeting {
     pub(super) fn subscribe(&mut self, now: Instant, session: SessionId, wanted: Subscription) {
@@ -38,12 +39,13 @@ impl Meeting {
                 }
             }
         }
-        self.ask_for_awaited(now, Some(receiver));
+        self.ask_for_awaited(now, receiver);
     }
 
     /// Brings what everybody is forwarded of one publisher in line.
     pub(super) fn subscribe_all_to(&mut self, publisher: SessionId) {
-        let receivers: Vec<SessionId> = self.local_egress().map(|(session, _)| session).collect();
+        let receivers: Vec<SessionId> =
+            self.receivers.iter().map(|(session, _)| *session).collect();
         for receiver in receivers {
             if receiver != publisher {
                 self.refresh_pair(receiver, publisher);
@@ -66,28 +68,14 @@ impl Meeting {
             let wanted = local
                 .subscription
                 .wanted(publisher, stream.kind, &stream.info.layers);
-            let at = stream
-                .subscribers
-                .iter()
-                .position(|sub| sub.session == receiver);
-            match (wanted, at) {
-                (Some(wanted), Some(at)) => {
-                    local.egress.set_wanted(stream.subscribers[at].slot, wanted);
-                }
-                (Some(wanted), None) => {
-                    let slot = local.egress.add_forward(publisher, stream.kind, wanted);
+            match wanted {
+                Some(wanted) if stream.subscribers.set_wanted(receiver, wanted) => {}
+                Some(wanted) => {
                     let egress = local.egress.clone();
-                    stream.subscribers.push(Subscriber {
-                        session: receiver,
-                        egress,
-                        slot,
-                    });
+                    let forward = egress.add_forward(publisher, stream.kind, wanted);
+                    stream.subscribers.insert(receiver, egress, forward);
                 }
-                (None, Some(at)) => {
-                    let subscriber = stream.subscribers.swap_remove(at);
-                    subscriber.egress.remove_forward(subscriber.slot);
-                }
-                (None, None) => {}
+                None => stream.subscribers.remove(receiver),
             }
         }
     }
@@ -96,9 +84,7 @@ impl Meeting {
     pub(super) fn unsubscribe(&mut self, now: Instant, receiver: SessionId) {
         for participant in self.participants.values_mut() {
             for stream in &mut participant.streams {
-                stream
-                    .subscribers
-                    .retain(|subscriber| subscriber.session != receiver);
+                stream.subscribers.remove(receiver);
             }
         }
         self.update_all_demand(now);
@@ -122,9 +108,9 @@ impl Meeting {
         let Some(stream) = participant.stream_mut(kind) else {
             return;
         };
-        let mut wanted = stream.local_demand();
+        let mut wanted = stream.subscribers.demand();
         if is_local {
-            wanted |= stream.all_remote_demand();
+            wanted |= stream.remote_demand;
         }
         let before = stream.told();
         let told = stream.demand_to_tell(&self.config, now, wanted);
@@ -155,11 +141,7 @@ impl Meeting {
             );
         }
         // An encoder that starts begins with a keyframe; one that runs must be asked.
-        for layer in 0..8 {
-            if told & !before & 1 << layer != 0 {
-                self.request_keyframe(now, publisher, kind, layer);
-            }
-        }
+        self.request_keyframes(now, publisher, kind, told & !before);
     }
 
     /// Tells other nodes what is wanted of their publishers. `demand_changed` gathers changes until
@@ -204,21 +186,33 @@ impl Meeting {
                 .publishers
                 .iter()
                 .find(|p| p.session_id == session.get());
-            for stream in &mut participant.streams {
+            for kind in [MediaKind::Video, MediaKind::Screen] {
                 let mask = told
-                    .and_then(|told| told.streams.iter().find(|s| s.kind() == stream.kind))
-                    .map_or(0, |streams| streams.spatial_mask as u8);
-                let before = stream.remote_demand.insert(node.clone(), mask).unwrap_or(0);
-                for layer in 0..8 {
-                    if mask & !before & 1 << layer != 0 {
-                        keyframes.push((*session, stream.kind, layer));
-                    }
+                    .and_then(|told| told.streams.iter().find(|s| s.kind() == kind))
+                    .map_or(0, |stream| stream.spatial_mask as u8);
+                let before = participant.remote_demand.set(node, kind, mask);
+                if mask & !before != 0 {
+                    keyframes.push((*session, kind, mask & !before));
                 }
             }
+            participant.apply_remote_demand();
         }
         self.update_all_demand(now);
-        for (session, kind, layer) in keyframes {
-            self.request_keyframe(now, session, kind, layer);
+        for (session, kind, layers) in keyframes {
+            self.request_keyframes(now, session, kind, layers);
+        }
+    }
+
+    /// Asks for a keyframe of each layer whose bit is set.
+    pub(super) fn request_keyframes(
+        &mut self,
+        now: Instant,
+        publisher: SessionId,
+        kind: MediaKind,
+        layers: u8,
+    ) {
+        for layer in (0..MAX_SPATIAL_LAYERS).filter(|layer| layers >> layer & 1 == 1) {
+            self.request_keyframe(now, publisher, kind, layer);
         }
     }
 
@@ -273,31 +267,27 @@ impl Meeting {
         else {
             return;
         };
-        let Some(subscriber) = stream
-            .subscribers
-            .iter()
-            .find(|sub| sub.session == receiver)
-        else {
-            return;
-        };
         // Of the layer that it gets, whatever it believes.
-        let layer = subscriber.egress.keyframe_layer(subscriber.slot);
+        let layer = stream
+            .subscribers
+            .get(receiver)
+            .and_then(|(egress, slot)| egress.keyframe_layer(slot));
         if let Some(layer) = layer {
             self.request_keyframe(now, publisher, kind, layer);
         }
     }
 
-    /// Asks for keyframes of layers that receivers are waiting for: of one receiver, or of all.
-    pub(super) fn ask_for_awaited(&mut self, now: Instant, receiver: Option<SessionId>) {
+    /// Asks for keyframes of the layers that a receiver is waiting for.
+    fn ask_for_awaited(&mut self, now: Instant, receiver: SessionId) {
         let mut awaited = Vec::new();
         for (publisher, participant) in &self.participants {
             for stream in &participant.streams {
-                for sub in &stream.subscribers {
-                    if receiver.is_none_or(|receiver| receiver == sub.session)
-                        && let Some(layer) = sub.egress.awaited_layer(sub.slot)
-                    {
-                        awaited.push((*publisher, stream.kind, layer));
-                    }
+                let layer = stream
+                    .subscribers
+                    .get(receiver)
+                    .and_then(|(egress, slot)| egress.awaited_layer(slot));
+                if let Some(layer) = layer {
+                    awaited.push((*publisher, stream.kind, layer));
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! The way of a media packet: parse, check identity, put in order, choose receivers, push.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use videocall_types::{
@@ -19,9 +19,6 @@ use crate::{
     packet::Packet,
     stream::Stream,
 };
-
-/// How soon a new voice shows among the speakers.
-const SPEAKERS_WITHIN: Duration = Duration::from_millis(200);
 
 impl Meeting {
     /// Takes a packet of a local participant.
@@ -78,7 +75,7 @@ impl Meeting {
             Ok(PacketType::RsaPubKey | PacketType::AesKey) if bytes.len() <= 16 * 1024 => {
                 self.counters.received(None, bytes.len());
                 let packet = Packet::control(with_session(&view, &bytes, session));
-                self.send_to_others(session, |egress| egress.push_control(&packet));
+                self.send_to_others(session, |egress| egress.push_reliable(&packet));
                 self.publish_media(session, MediaKind::Unspecified, 0, &packet);
                 Ok(())
             }
@@ -101,6 +98,14 @@ impl Meeting {
             self.counters.violated(Violation::Malformed);
             return;
         };
+        let kind = match PacketType::try_from(view.packet_type) {
+            Ok(PacketType::Media) => {
+                let kind = view.routing.map(|frame| frame.kind);
+                Some(kind.unwrap_or(MediaKind::Unspecified))
+            }
+            _ => None,
+        };
+        self.counters.received(kind, bytes.len());
         let Some(session) = SessionId::new(view.session_id) else {
             return;
         };
@@ -123,7 +128,7 @@ impl Meeting {
             }
             (Ok(PacketType::RsaPubKey | PacketType::AesKey), _) => {
                 let packet = Packet::control(bytes);
-                self.send_to_others(session, |egress| egress.push_control(&packet));
+                self.send_to_others(session, |egress| egress.push_reliable(&packet));
             }
             _ => self.counters.violated(Violation::Type),
         }
@@ -138,7 +143,6 @@ impl Meeting {
     ) -> Result<(), Fatal> {
         let packet = Packet::media(bytes, Some(frame));
         if frame.is_audio() {
-            self.schedule(now + SPEAKERS_WITHIN);
             // The sound of a screen is no voice: it neither speaks nor is outspoken.
             if frame.kind == MediaKind::ScreenAudio
                 || self.speakers.observe(now, session, frame.audio_level)
@@ -148,23 +152,28 @@ impl Meeting {
                     .sent(Some(frame.kind), sent, sent * packet.bytes().len() as u64);
                 self.publish_media(session, frame.kind, 0, &packet);
             } else {
-                self.counters.dropped(DropReason::NotLoudest);
+                self.counters.dropped(DropReason::NotLoudest, 1);
+            }
+            if let Some(at) = self.speakers.next_choice() {
+                self.schedule(at);
             }
             return Ok(());
         }
         if !self.ensure_stream(session, &frame) {
             return self.violation(session, Violation::Limit, "too many streams");
         }
-        // In case that the frame must wait for another, or its level begins to count.
-        self.schedule(now + self.config.reorder_max_age);
         let mut ready = std::mem::take(&mut self.ready);
-        let mut keyframe_of = None;
+        let (mut keyframe_of, mut expiry) = (None, None);
         if let Some(stream) = self
             .participants
             .get_mut(&session)
             .and_then(|p| p.stream_mut(frame.kind))
         {
             keyframe_of = stream.admit(&self.config, &self.counters, now, packet, &mut ready);
+            expiry = stream.next_expiry(&self.config);
+        }
+        if let Some(at) = expiry {
+            self.schedule(at);
         }
         if let Some(spatial) = keyframe_of {
             self.request_keyframe(now, session, frame.kind, spatial);
@@ -185,27 +194,15 @@ impl Meeting {
         else {
             return;
         };
-        let mut sent = 0;
-        let mut keyframes = 0u8;
-        let mut demand_changed = false;
-        for subscriber in &stream.subscribers {
-            let outcome = subscriber.egress.push_frame(now, subscriber.slot, packet);
-            sent += u64::from(outcome.accepted);
-            keyframes |= outcome.keyframe_of.map_or(0, |layer| 1 << layer);
-            demand_changed |= outcome.demand_changed;
-        }
-        self.counters
-            .sent(Some(kind), sent, sent * packet.bytes().len() as u64);
+        let result = stream.subscribers.push_frame(now, packet);
+        let bytes = result.accepted * packet.bytes().len() as u64;
+        self.counters.sent(Some(kind), result.accepted, bytes);
         let layer = packet.routing().map_or(0, |frame| frame.spatial);
-        if stream.all_remote_demand() & 1 << layer != 0 {
+        if stream.remote_demand & 1 << layer != 0 || !stream.announced {
             self.publish_media(session, kind, layer, packet);
         }
-        for layer in 0..8 {
-            if keyframes & 1 << layer != 0 {
-                self.request_keyframe(now, session, kind, layer);
-            }
-        }
-        if demand_changed {
+        self.request_keyframes(now, session, kind, result.keyframes);
+        if result.demand_changed {
             self.update_demand(now, session, kind);
         }
     }
@@ -234,8 +231,8 @@ impl Meeting {
     /// Returns how many there were.
     fn send_to_others(&self, session: SessionId, push: impl Fn(&Egress)) -> u64 {
         let mut sent = 0;
-        for (receiver, egress) in self.local_egress() {
-            if receiver != session {
+        for (receiver, egress) in &self.receivers {
+            if *receiver != session {
                 push(egress);
                 sent += 1;
             }
@@ -277,6 +274,7 @@ impl Meeting {
             ..StreamInfo::default()
         };
         participant.streams.push(Stream::new(frame.kind, info));
+        participant.apply_remote_demand();
         self.subscribe_all_to(session);
         true
     }

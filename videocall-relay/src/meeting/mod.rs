@@ -27,8 +27,8 @@ use videocall_types::{
 };
 
 use crate::{
-    config::RelayConfig, counters::Counters, egress::Egress, packet::Packet, speakers::Speakers,
-    stream::Stream, subscription::Subscription,
+    config::RelayConfig, counters::Counters, egress::Egress, packet::Packet,
+    remote_demand::RemoteDemand, speakers::Speakers, stream::Stream, subscription::Subscription,
 };
 
 /// Who has been admitted.
@@ -106,6 +106,7 @@ pub enum Output {
 struct Participant {
     info: ParticipantInfo,
     streams: Vec<Stream>,
+    remote_demand: RemoteDemand,
     place: Place,
 }
 
@@ -131,6 +132,22 @@ struct Local {
 }
 
 impl Participant {
+    fn new(info: ParticipantInfo, place: Place) -> Self {
+        Self {
+            info,
+            streams: Vec::new(),
+            remote_demand: RemoteDemand::default(),
+            place,
+        }
+    }
+
+    /// Brings the streams in line with what other nodes want.
+    fn apply_remote_demand(&mut self) {
+        for stream in &mut self.streams {
+            stream.remote_demand = self.remote_demand.mask(stream.kind);
+        }
+    }
+
     fn local(&self) -> Option<&Local> {
         match &self.place {
             Place::Local(local) => Some(local),
@@ -157,6 +174,10 @@ pub struct Meeting {
     config: Arc<RelayConfig>,
     counters: Arc<Counters>,
     participants: FxHashMap<SessionId, Participant>,
+    /// The local ones once more, dense, since every audio packet walks them.
+    receivers: Vec<(SessionId, Arc<Egress>)>,
+    /// Local participants that sent no `Hello` yet, and until when to wait for it.
+    ungreeted: VecDeque<(Instant, SessionId)>,
     speakers: Speakers,
     outputs: VecDeque<Output>,
     roster: roster::Changes,
@@ -177,6 +198,8 @@ impl Meeting {
             config,
             counters,
             participants: FxHashMap::default(),
+            receivers: Vec::new(),
+            ungreeted: VecDeque::new(),
             outputs: VecDeque::new(),
             roster: roster::Changes::default(),
             demand_changed: false,
@@ -193,10 +216,7 @@ impl Meeting {
 
     /// Participants on this node.
     pub fn local_count(&self) -> usize {
-        self.participants
-            .values()
-            .filter(|participant| participant.local().is_some())
-            .count()
+        self.receivers.len()
     }
 
     /// Participants here and on other nodes.
@@ -206,29 +226,19 @@ impl Meeting {
 
     /// Whether nobody is here on this node.
     pub fn is_empty(&self) -> bool {
-        !self
-            .participants
-            .values()
-            .any(|participant| participant.local().is_some())
+        self.receivers.is_empty()
     }
 
     fn other_nodes_take_part(&self) -> bool {
-        self.participants
-            .values()
-            .any(|participant| participant.local().is_none())
+        self.participants.len() > self.receivers.len()
     }
 
-    fn local_egress(&self) -> impl Iterator<Item = (SessionId, &Arc<Egress>)> {
-        self.participants
-            .iter()
-            .filter_map(|(session, participant)| {
-                participant.local().map(|local| (*session, &local.egress))
-            })
-    }
-
-    fn send_to_all(&self, packet: &Packet) {
-        for (_, egress) in self.local_egress() {
-            egress.push_control(packet);
+    /// Sends to everybody here who knows more control messages than older clients do.
+    fn send_to_greeted(&self, packet: &Packet) {
+        for participant in self.participants.values() {
+            if let Some(local) = participant.local().filter(|local| local.greeted) {
+                local.egress.push_control(packet);
+            }
         }
     }
 

@@ -57,7 +57,7 @@ impl Meeting {
             egress: egress.clone(),
             secret: joined.secret,
             greeted: false,
-            subscription: Subscription::default(),
+            subscription: Subscription::preliminary(),
             heard: now,
             pinged: now,
             unanswered: 0,
@@ -73,20 +73,18 @@ impl Meeting {
             joined_ms: joined.joined_ms,
         };
         let place = Place::Local(Box::new(local));
-        self.participants.insert(
-            joined.session,
-            Participant {
-                info,
-                streams: Vec::new(),
-                place,
-            },
-        );
+        let participant = Participant::new(info, place);
+        self.participants.insert(joined.session, participant);
+        self.receivers.push((joined.session, egress.clone()));
+        self.ungreeted
+            .push_back((now + self.config.hello_grace, joined.session));
+        self.schedule(now + self.config.hello_grace);
         self.refresh_receiver(now, joined.session);
         self.roster
             .changed(joined.session, now + self.config.roster_delay);
         self.schedule(now + self.config.roster_delay);
         self.next_scan
-            .get_or_insert(now + self.config.heartbeat_interval);
+            .get_or_insert(now + self.config.heartbeat_interval / 5);
         egress
     }
 
@@ -105,14 +103,14 @@ impl Meeting {
         let Some(participant) = self.participants.remove(&session) else {
             return;
         };
-        for stream in &participant.streams {
-            for subscriber in &stream.subscribers {
-                subscriber.egress.remove_forward(subscriber.slot);
-            }
+        for mut stream in participant.streams {
+            stream.subscribers.clear();
         }
-        let local = participant.local().is_some();
+        let local = matches!(participant.place, Place::Local(_));
         if let Place::Local(local) = participant.place {
             local.egress.close();
+            self.receivers.retain(|(receiver, _)| *receiver != session);
+            self.ungreeted.retain(|(_, waiting)| *waiting != session);
             self.unsubscribe(now, session);
         }
         self.speakers.remove(session);
@@ -126,12 +124,10 @@ impl Meeting {
         let Some(participant) = self.participants.get_mut(&session) else {
             return;
         };
-        participant.streams.retain(|stream| {
+        participant.streams.retain_mut(|stream| {
             let keep = infos.iter().any(|info| info.kind() == stream.kind);
             if !keep {
-                for subscriber in &stream.subscribers {
-                    subscriber.egress.remove_forward(subscriber.slot);
-                }
+                stream.subscribers.clear();
             }
             keep
         });
@@ -143,6 +139,10 @@ impl Meeting {
                     .push(Stream::new(info.kind(), info.clone())),
             }
         }
+        for stream in &mut participant.streams {
+            stream.announced = true;
+        }
+        participant.apply_remote_demand();
         participant.info.streams = infos;
         self.subscribe_all_to(session);
         for kind in [MediaKind::Video, MediaKind::Screen] {
@@ -195,14 +195,8 @@ impl Meeting {
                         streams: Vec::new(),
                         ..info.clone()
                     };
-                    self.participants.insert(
-                        session,
-                        Participant {
-                            info,
-                            streams: Vec::new(),
-                            place,
-                        },
-                    );
+                    self.participants
+                        .insert(session, Participant::new(info, place));
                 }
             }
             self.roster.remote_changed(session, due);
@@ -226,9 +220,8 @@ impl Meeting {
     pub fn remote_node_gone(&mut self, now: Instant, node: &NodeId) {
         self.remote_roster(now, node.clone(), NodeRoster::default());
         for participant in self.participants.values_mut() {
-            for stream in &mut participant.streams {
-                stream.remote_demand.remove(node);
-            }
+            participant.remote_demand.forget(node);
+            participant.apply_remote_demand();
         }
         self.update_all_demand(now);
     }
@@ -269,11 +262,7 @@ impl Meeting {
             left,
         };
         let packet = Packet::control(packet::control(Message::Roster(roster)));
-        for participant in self.participants.values() {
-            if let Some(local) = participant.local().filter(|local| local.greeted) {
-                local.egress.push_control(&packet);
-            }
-        }
+        self.send_to_greeted(&packet);
         if changes.local {
             self.tell_other_nodes();
         }

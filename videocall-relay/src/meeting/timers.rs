@@ -9,8 +9,8 @@ use videocall_types::{
     wire::{ActiveSpeakers, Ping, control::Message},
 };
 
-use super::{Fatal, Meeting};
-use crate::packet::Packet;
+use super::{Fatal, Meeting, Participant};
+use crate::{packet::Packet, subscription::Subscription};
 
 impl Meeting {
     fn next_timeout(&self) -> Option<Instant> {
@@ -20,11 +20,17 @@ impl Meeting {
             .flat_map(|participant| &participant.streams);
         let by_stream =
             streams.flat_map(|stream| [stream.removal_at(), stream.next_expiry(&self.config)]);
-        [self.roster.due, self.next_scan, self.speakers.next_choice()]
-            .into_iter()
-            .chain(by_stream)
-            .flatten()
-            .min()
+        let ungreeted = self.ungreeted.front().map(|(at, _)| *at);
+        [
+            self.roster.due,
+            self.next_scan,
+            self.speakers.next_choice(),
+            ungreeted,
+        ]
+        .into_iter()
+        .chain(by_stream)
+        .flatten()
+        .min()
     }
 
     /// Does what is due.
@@ -35,8 +41,9 @@ impl Meeting {
         if let Some(speakers) = self.speakers.choose(now) {
             let session_ids = speakers.into_iter().map(SessionId::get).collect();
             let message = Message::ActiveSpeakers(ActiveSpeakers { session_ids });
-            self.send_to_all(&Packet::control(packet::control(message)));
+            self.send_to_greeted(&Packet::control(packet::control(message)));
         }
+        self.give_up_greetings(now);
         self.scan_sessions(now);
         self.flush_remote_demand();
         self.deadline = self.next_timeout();
@@ -52,9 +59,24 @@ impl Meeting {
                 }
             }
         }
-        for (session, kind, mask) in lost {
-            for layer in (0..8).filter(|layer| mask & 1 << layer != 0) {
-                self.request_keyframe(now, session, kind, layer);
+        for (session, kind, layers) in lost {
+            self.request_keyframes(now, session, kind, layers);
+        }
+    }
+
+    /// Who has sent no `Hello` by now is an older client, which wants everything.
+    fn give_up_greetings(&mut self, now: Instant) {
+        while let Some(&(at, session)) = self.ungreeted.front()
+            && at <= now
+        {
+            self.ungreeted.pop_front();
+            let greeted = self
+                .participants
+                .get(&session)
+                .and_then(Participant::local)
+                .is_none_or(|local| local.greeted);
+            if !greeted {
+                self.subscribe(now, session, Subscription::default());
             }
         }
     }
@@ -89,6 +111,7 @@ impl Meeting {
             let Some(local) = participant.local_mut() else {
                 continue;
             };
+            local.violations = local.violations.saturating_sub(1);
             let silent = now.saturating_duration_since(local.heard);
             if local.egress.has_overflowed() {
                 ended.push((*session, CloseReason::SlowConsumer));
@@ -96,7 +119,7 @@ impl Meeting {
                 || (local.greeted && local.unanswered >= config.heartbeat_missed)
             {
                 ended.push((*session, CloseReason::Timeout));
-            } else if local.greeted && now >= local.pinged + config.heartbeat_interval {
+            } else if now >= local.pinged + config.heartbeat_interval {
                 local.pinged = now;
                 local.unanswered += 1;
                 local.egress.push_control(&ping);
@@ -105,7 +128,8 @@ impl Meeting {
         for (session, reason) in ended {
             self.close(session, Fatal::new(reason));
         }
-        // Often enough that what a scan finds late is late by a fifth of the interval at most.
+        // Often enough that what a scan finds late is late by a fifth of the interval at most; with
+        // the default interval a second, in which one violation is forgiven.
         self.next_scan = (!self.is_empty()).then_some(now + config.heartbeat_interval / 5);
     }
 }

@@ -1,0 +1,13 @@
+//! The relay through its public surface: one behaviour per module.
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
+mod bounds;
+mod decodability;
+mod isolation;
+mod keyframes;
+mod layers;
+mod nodes;
+mod ordering;
+mod sessions;
+mod speakers;
+mod world;

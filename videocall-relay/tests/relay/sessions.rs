@@ -1,0 +1,203 @@
+//! Identity, heartbeat, coming back, and clients of the older family.
+
+use bytes::Bytes;
+use prost::Message as _;
+use videocall_relay::{RelayConfig, Violation};
+use videocall_types::{
+    close::CloseReason,
+    packet,
+    view::PacketView,
+    wire::{
+        Hello, MediaPacket, PacketWrapper, Pong, control::Message, media_packet::MediaType,
+        packet_wrapper::PacketType,
+    },
+};
+
+use crate::{
+    bounds::opaque,
+    world::{World, delta, frame_bytes, hello, id, key, millis},
+};
+
+#[test]
+fn a_packet_that_claims_another_identity_goes_nowhere_and_is_counted() {
+    let mut world = World::new(1, RelayConfig::default());
+    let sender = world.join_with_camera(0, 1);
+    let receiver = world.join(0, 2);
+    world
+        .receive(&sender, frame_bytes(receiver.session, key(0, 1), 10))
+        .unwrap();
+    let mut wrapper = PacketWrapper::decode(frame_bytes(sender.session, key(0, 1), 10)).unwrap();
+    wrapper.user_id = Bytes::from_static(b"somebody else");
+    world
+        .receive(&sender, wrapper.encode_to_vec().into())
+        .unwrap();
+    assert!(world.drain(&receiver).frames().is_empty());
+    assert_eq!(world.counters.violations(Violation::Identity), 2);
+    wrapper.user_id = Bytes::from_static(b"user 1");
+    world
+        .receive(&sender, wrapper.encode_to_vec().into())
+        .unwrap();
+    assert_eq!(world.drain(&receiver).frames().len(), 1);
+}
+
+#[test]
+fn garbage_is_counted_and_too_much_of_it_ends_the_session_of_its_sender_only() {
+    let mut world = World::new(1, RelayConfig::default());
+    let sender = world.join(0, 1);
+    let other = world.join(0, 2);
+    let garbage = Bytes::from_static(&[0xff; 40]);
+    let refusals = (0..60)
+        .map(|_| world.receive(&sender, garbage.clone()))
+        .position(|result| result.is_err());
+    assert_eq!(refusals, Some(50));
+    assert_eq!(world.counters.violations(Violation::Malformed), 51);
+    world
+        .receive(&other, packet::control(Message::Ping(Default::default())))
+        .unwrap();
+}
+
+#[test]
+fn a_fault_now_and_then_is_forgiven() {
+    let mut world = World::new(1, RelayConfig::default());
+    let sender = world.join(0, 1);
+    for _ in 0..200 {
+        world
+            .receive(&sender, Bytes::from_static(&[0xff; 4]))
+            .unwrap();
+        world.advance(millis(1_100));
+    }
+}
+
+#[test]
+fn a_version_that_is_not_spoken_ends_the_session_and_says_so() {
+    let mut world = World::new(1, RelayConfig::default());
+    let client = world.join_silent(0, 1);
+    let old = Hello {
+        protocol_version: 99,
+        ..Hello::default()
+    };
+    let fatal = world.send(&client, Message::Hello(old)).unwrap_err();
+    assert_eq!(fatal.reason, CloseReason::Unsupported);
+    assert!(fatal.text.contains("99"));
+}
+
+#[test]
+fn silence_ends_a_session_and_answers_keep_it() {
+    let mut world = World::new(1, RelayConfig::default());
+    let dead = world.join(0, 1);
+    let older = world.join_silent(0, 2);
+    let alive = world.join(0, 3);
+    for _ in 0..40 {
+        world.advance(millis(1_000));
+        world.send(&alive, Message::Pong(Pong::default())).unwrap();
+    }
+    let timeout = |client: &crate::world::Client| (client.session, CloseReason::Timeout);
+    assert_eq!(world.closed, [timeout(&dead), timeout(&older)]);
+    let told = world
+        .drain(&alive)
+        .messages()
+        .into_iter()
+        .filter_map(|message| match message {
+            Message::Roster(roster) => Some(roster.left),
+            _ => None,
+        });
+    assert_eq!(told.flatten().collect::<Vec<u64>>(), [1, 2]);
+    let last = world.drain(&dead).messages();
+    assert!(matches!(last.last(), Some(Message::Close(close)) if close.code == 3));
+}
+
+#[test]
+fn whoever_proves_to_be_the_same_replaces_its_earlier_session() {
+    let mut world = World::new(1, RelayConfig::default());
+    let earlier = world.join(0, 1);
+    let thief = world.join_silent(0, 2);
+    let replacing = |secret: &[u8]| Hello {
+        replaces_session: 1,
+        session_secret: Bytes::copy_from_slice(secret),
+        ..hello()
+    };
+    world.hello(&thief, replacing(&[9; 16]));
+    assert!(world.closed.is_empty());
+    let secret = world
+        .drain(&earlier)
+        .messages()
+        .into_iter()
+        .find_map(|message| match message {
+            Message::Welcome(welcome) => Some(welcome.session_secret),
+            _ => None,
+        });
+    let again = world.join_silent(0, 3);
+    world.hello(&again, replacing(&secret.unwrap()));
+    assert_eq!(world.closed, [(earlier.session, CloseReason::Replaced)]);
+    assert_eq!(world.nodes[0].meeting.local_count(), 2);
+}
+
+#[test]
+fn an_older_client_gets_everything_and_its_packets_reach_all() {
+    let mut world = World::new(2, RelayConfig::default());
+    let older = world.join_silent(0, 1);
+    let near = world.join(0, 2);
+    let far = world.join(1, 3);
+    let camera = world.join_with_camera(1, 4);
+    world.advance(millis(1_000));
+    world.drain(&older);
+    // Without session id: it is appended, the rest stays as it was.
+    let packet = PacketWrapper {
+        packet_type: PacketType::Media.into(),
+        user_id: Bytes::from_static(b"user 1"),
+        data: Bytes::from_static(b"payload"),
+        ..PacketWrapper::default()
+    };
+    let bytes: Bytes = packet.encode_to_vec().into();
+    world.receive(&older, bytes.clone()).unwrap();
+    for client in [&near, &far] {
+        let got = world.drain(client).bytes();
+        let got = got.last().unwrap();
+        assert!(got.starts_with(&bytes));
+        assert_eq!(PacketView::parse(got).unwrap().session_id, 1);
+    }
+    world.frame(&camera, key(2, 1), 10);
+    world.frame(&camera, delta(2, 2, 1), 10);
+    let got = world.drain(&older);
+    assert_eq!(got.numbers(2), [1, 2]);
+    assert!(
+        got.messages()
+            .iter()
+            .all(|m| matches!(m, Message::Ping(_) | Message::Close(_)))
+    );
+}
+
+#[test]
+fn a_probe_is_echoed_to_its_sender_alone() {
+    let mut world = World::new(2, RelayConfig::default());
+    let (older, near, far) = (world.join_silent(0, 1), world.join(0, 2), world.join(1, 3));
+    for client in [&older, &near, &far] {
+        world.drain(client);
+    }
+    let probe = MediaPacket {
+        media_type: MediaType::Rtt.into(),
+        timestamp: 1234.5,
+        ..MediaPacket::default()
+    };
+    let packet = PacketWrapper {
+        packet_type: PacketType::Media.into(),
+        data: probe.encode_to_vec().into(),
+        ..PacketWrapper::default()
+    };
+    let bytes: Bytes = packet.encode_to_vec().into();
+    world.receive(&older, bytes.clone()).unwrap();
+    assert_eq!(world.drain(&older).bytes(), [bytes]);
+    assert!(world.drain(&near).bytes().is_empty() && world.drain(&far).bytes().is_empty());
+}
+
+#[test]
+fn older_clients_packets_are_bounded_by_age() {
+    let mut world = World::new(1, RelayConfig::default());
+    let (sender, receiver) = (world.join_silent(0, 1), world.join(0, 2));
+    world.drain(&receiver);
+    world.receive(&sender, opaque(id(1), 100)).unwrap();
+    world.advance(millis(600));
+    world.receive(&sender, opaque(id(1), 100)).unwrap();
+    let media = |out: &&videocall_relay::Outgoing| !out.packet.is_control();
+    assert_eq!(world.drain(&receiver).0.iter().filter(media).count(), 1);
+}
