@@ -2,27 +2,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { PEOPLE } from '../lib/media.mjs';
-import { Person } from '../lib/people.mjs';
+import { allTogether, checkMoving, leaveAll, meet } from '../lib/meet.mjs';
 import { Server } from '../lib/processes.mjs';
 
 const { ann, ben, cho } = PEOPLE;
-
-async function meet(server, meeting, who, options) {
-  const people = [];
-  for (const person of who) people.push(await Person.start(person));
-  for (const person of people) await person.join(server, meeting, options);
-  return people;
-}
-
-async function leaveAll(people) {
-  for (const person of people) await person.leave();
-}
-
-// Frames move: their numbers rise, and there are many a second.
-function checkMoving(frames, what) {
-  const numbers = new Set(frames.map((frame) => frame.number));
-  assert.ok(numbers.size >= 15, `${what}: ${numbers.size} different frames of ${frames.length} in 2 s`);
-}
 
 for (const transport of ['webtransport', 'websocket']) {
   describe(`two people over ${transport}`, () => {
@@ -61,10 +44,6 @@ describe('three people', () => {
 
   test('see and hear both others', async () => {
     people = await meet(server, 'three', [ann, ben, cho]);
-    for (const person of people) {
-      const others = people.filter((other) => other !== person);
-      for (const other of others) await person.sees(other);
-      await person.hears(others, people);
-    }
+    await allTogether(people);
   });
 });

@@ -226,6 +226,29 @@ pub(crate) fn ignore(promise: Promise) {
     });
 }
 
+/// Drops something after the current callback: a closure must not be dropped while it runs.
+pub(crate) fn drop_later<T: 'static>(value: T) {
+    wasm_bindgen_futures::spawn_local(async move { drop(value) });
+}
+
+/// Something that is dropped after the current callback, such as the closures of an encoder, which
+/// one of them may give up.
+pub(crate) struct Later<T: 'static>(Option<T>);
+
+impl<T: 'static> Later<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(Some(value))
+    }
+}
+
+impl<T: 'static> Drop for Later<T> {
+    fn drop(&mut self) {
+        if let Some(value) = self.0.take() {
+            drop_later(value);
+        }
+    }
+}
+
 /// The bytes of an encoded chunk.
 pub(crate) fn chunk_bytes(chunk: &Chunk) -> Option<Vec<u8>> {
     let array = Uint8Array::new_with_length(chunk.byte_length());

@@ -19,7 +19,10 @@ use std::{
 
 use async_nats::{
     Client, ConnectOptions, Event, Subject,
-    jetstream::{self, kv, stream::StorageType},
+    jetstream::{
+        self, kv,
+        stream::{self as stream_config, DiscardPolicy, StorageType},
+    },
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -197,15 +200,7 @@ async fn keep_bucket(
     let jetstream = jetstream::new(client);
     loop {
         if *epoch.borrow_and_update() > 0 {
-            let made = jetstream
-                .create_key_value(kv::Config {
-                    bucket: BUCKET.to_owned(),
-                    history: 1,
-                    max_age: config.roster_ttl,
-                    storage: StorageType::Memory,
-                    ..kv::Config::default()
-                })
-                .await;
+            let made = make_bucket(&jetstream, config.roster_ttl).await;
             match made {
                 Ok(made) => {
                     status.bucket.store(true, Relaxed);
@@ -222,6 +217,32 @@ async fn keep_bucket(
             return;
         }
     }
+}
+
+/// The library's own call asks for the account's limits first, in a form that servers before 2.10
+/// do not answer; this makes the stream under the bucket as it would.
+async fn make_bucket(
+    jetstream: &jetstream::Context,
+    ttl: Duration,
+) -> Result<kv::Store, Box<dyn std::error::Error + Send + Sync>> {
+    let config = stream_config::Config {
+        name: format!("KV_{BUCKET}"),
+        subjects: vec![format!("$KV.{BUCKET}.>")],
+        max_messages_per_subject: 1,
+        max_bytes: -1,
+        max_messages: -1,
+        max_age: ttl,
+        duplicate_window: ttl,
+        storage: StorageType::Memory,
+        discard: DiscardPolicy::New,
+        allow_rollup: true,
+        deny_delete: true,
+        allow_direct: true,
+        num_replicas: 1,
+        ..stream_config::Config::default()
+    };
+    jetstream.get_or_create_stream(config).await?;
+    Ok(jetstream.get_key_value(BUCKET).await?)
 }
 
 /// Sends everything in the order it was given.

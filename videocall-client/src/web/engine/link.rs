@@ -116,8 +116,8 @@ impl Link {
     }
 
     /// Closes it; its end is not told.
-    pub(super) fn close(&self) {
-        match self {
+    pub(super) fn close(self) {
+        match &self {
             Self::WebTransport(link, sink) => {
                 sink.silence();
                 link.close();
@@ -127,6 +127,8 @@ impl Link {
                 link.close();
             }
         }
+        // This may be called by one of its own callbacks.
+        js::drop_later(self);
     }
 }
 

@@ -259,7 +259,9 @@ fn sink(shared: &Shared, attempt: u32) -> Sink {
             if let Some(shared) = current(&ends) {
                 {
                     let mut engine = shared.borrow_mut();
-                    engine.link = None;
+                    if let Some(link) = engine.link.take() {
+                        link.close();
+                    }
                     engine.session.lost(js::now(), close, &reason);
                 }
                 pump(&shared);

@@ -12,7 +12,7 @@ use wasm_bindgen::{JsCast, JsValue, prelude::Closure};
 
 use super::{
     Engine,
-    js::{self, AudioData, AudioEncoder, Chunk},
+    js::{self, AudioData, AudioEncoder, Chunk, Later},
     pump,
     track::{CaptureClock, Track},
 };
@@ -46,8 +46,8 @@ struct Encoder {
     encoder: AudioEncoder,
     channels: u32,
     sample_rate: f64,
-    _output: Closure<dyn FnMut(Chunk, JsValue)>,
-    _error: Closure<dyn FnMut(JsValue)>,
+    _output: Later<Closure<dyn FnMut(Chunk, JsValue)>>,
+    _error: Later<Closure<dyn FnMut(JsValue)>>,
 }
 
 impl Drop for Encoder {

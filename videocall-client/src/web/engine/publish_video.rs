@@ -18,7 +18,7 @@ use wasm_bindgen_futures::{JsFuture, spawn_local};
 
 use super::{
     Engine,
-    js::{self, Chunk, VideoEncoder, VideoFrame},
+    js::{self, Chunk, Later, VideoEncoder, VideoFrame},
     pump, tell,
     track::{CaptureClock, Track},
 };
@@ -68,8 +68,8 @@ struct Layer {
 
 struct Encoder {
     encoder: VideoEncoder,
-    _output: Closure<dyn FnMut(Chunk, JsValue)>,
-    _error: Closure<dyn FnMut(JsValue)>,
+    _output: Later<Closure<dyn FnMut(Chunk, JsValue)>>,
+    _error: Later<Closure<dyn FnMut(JsValue)>>,
 }
 
 impl Drop for Encoder {

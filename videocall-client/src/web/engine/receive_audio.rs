@@ -9,7 +9,7 @@ use wasm_bindgen::{JsCast, JsValue, prelude::Closure};
 
 use super::{
     Engine,
-    js::{self, AudioData, AudioDecoder, EncodedAudioChunk},
+    js::{self, AudioData, AudioDecoder, EncodedAudioChunk, Later},
 };
 use crate::{core::audio::AudioBuffer, web::protocol::ReceiveStatistics};
 
@@ -27,8 +27,8 @@ pub(super) struct AudioReceiver {
 
 struct Decoder {
     decoder: AudioDecoder,
-    _output: Closure<dyn FnMut(JsValue)>,
-    _error: Closure<dyn FnMut(JsValue)>,
+    _output: Later<Closure<dyn FnMut(JsValue)>>,
+    _error: Later<Closure<dyn FnMut(JsValue)>>,
 }
 
 impl Drop for Decoder {

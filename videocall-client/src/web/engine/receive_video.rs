@@ -9,7 +9,7 @@ use wasm_bindgen::{JsCast, JsValue, prelude::Closure};
 
 use super::{
     Engine, View, events,
-    js::{self, EncodedVideoChunk, VideoDecoder, VideoFrame},
+    js::{self, EncodedVideoChunk, Later, VideoDecoder, VideoFrame},
 };
 use crate::{
     core::{timing::Timing, video::VideoBuffer},
@@ -52,8 +52,8 @@ struct Figures {
 
 struct Decoder {
     decoder: VideoDecoder,
-    _output: Closure<dyn FnMut(JsValue)>,
-    _error: Closure<dyn FnMut(JsValue)>,
+    _output: Later<Closure<dyn FnMut(JsValue)>>,
+    _error: Later<Closure<dyn FnMut(JsValue)>>,
 }
 
 impl Drop for Decoder {

@@ -51,8 +51,10 @@ impl WebTransportLink {
         }
         let transport = WebTransport::new(url, &options).map_err(failed)?;
         let mut opening = Opening(Some(transport.clone()));
-        watch_end(&transport, sink);
+        // Until it is open, its end is the failure to open.
+        js::ignore(transport.closed());
         JsFuture::from(transport.ready()).await.map_err(failed)?;
+        watch_end(&transport, sink);
         let control: Duplex = JsFuture::from(transport.create_bidirectional_stream())
             .await
             .map_err(failed)?

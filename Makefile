@@ -1,0 +1,58 @@
+# What a developer needs; `make` alone lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/videocall
+# Continuous integration builds in fresh clones: what it built before lies beside them.
+ifdef CI
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+endif
+TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+ARGS ?=
+
+.PHONY: help up test bench web lint fmt fuzz e2e audit hooks clean setup
+
+help: ## List what there is
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+up: ## Install what is missing, build, and run the server with its page (ARGS="--lan" for the network)
+	@scripts/setup up
+	@echo "== server"
+	@cargo build --profile up -p videocall-server
+	@echo "== page"
+	@cargo xtask web
+	@exec $(TARGET)/up/videocall-server --ui-dir dist $(ARGS)
+
+test: ## Install what is missing, and run every check and test
+	@scripts/test
+
+bench: ## Print the numbers with their floors
+	@scripts/bench
+
+web: ## Build the page into dist/
+	@scripts/setup up
+	@cargo xtask web
+
+lint: ## Formatting, clippy, generated code, licences
+	@scripts/test lint
+
+fmt: ## Format everything
+	@cargo fmt --all
+
+fuzz: ## Fuzz every decoder (SECONDS=60 each)
+	@cargo xtask fuzz --seconds $(or $(SECONDS_EACH),60)
+
+e2e: ## The browser tests alone (ONE=tests/call.test.mjs for one file)
+	@scripts/setup test
+	@scripts/test e2e
+
+audit: ## Look for known vulnerabilities; needs the network
+	@$(CACHE)/tools/bin/cargo-deny check advisories
+
+hooks: ## Check formatting before each commit from now on
+	@git config core.hooksPath .githooks
+	@echo "Enabled. Undo: git config --unset core.hooksPath"
+
+clean: ## Remove what was built
+	@cargo clean
+	@rm -rf dist e2e/node_modules e2e/artifacts

@@ -1,0 +1,33 @@
+// Brings people into a meeting, and checks what they see.
+import assert from 'node:assert/strict';
+import { Person } from './people.mjs';
+
+// Each person joins through the server of the same place in the list, or the only one.
+export async function meet(servers, meeting, who, options) {
+  const list = [servers].flat();
+  const people = [];
+  for (const person of who) people.push(await Person.start(person, options));
+  for (const [at, person] of people.entries()) {
+    await person.join(list[at % list.length], meeting, options);
+  }
+  return people;
+}
+
+export async function leaveAll(people) {
+  for (const person of people) await person.leave();
+}
+
+// Everybody sees and hears all others.
+export async function allTogether(people) {
+  for (const person of people) {
+    const others = people.filter((other) => other !== person);
+    for (const other of others) await person.sees(other);
+    await person.hears(others, people);
+  }
+}
+
+// Frames move: there are many, and their numbers differ.
+export function checkMoving(frames, what) {
+  const numbers = new Set(frames.map((frame) => frame.number));
+  assert.ok(numbers.size >= 15, `${what}: ${numbers.size} different frames of ${frames.length} in 2 s`);
+}

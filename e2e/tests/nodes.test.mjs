@@ -1,0 +1,68 @@
+// One meeting over two nodes and a real NATS server; nodes and NATS that fail.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { PEOPLE } from '../lib/media.mjs';
+import { allTogether, checkMoving, leaveAll, meet } from '../lib/meet.mjs';
+import { Nats, Server } from '../lib/processes.mjs';
+
+const { ann, ben } = PEOPLE;
+
+describe('two nodes', () => {
+  let nats;
+  let servers = [];
+  let people = [];
+  before(async () => {
+    nats = await Nats.start();
+    servers = [await Server.start({ nats: nats.url }), await Server.start({ nats: nats.url })];
+  });
+  after(async () => {
+    await leaveAll(people);
+    for (const server of servers) await server.stop();
+    await nats.remove();
+  });
+
+  const ready = async (server) => (await fetch(`${server.origin}/readyz`)).json();
+
+  test('carry one meeting', async () => {
+    people = await meet(servers, 'over two nodes', [ann, ben]);
+    await allTogether(people);
+    checkMoving(await people[0].watches(people[1]), 'Ann sees Ben across nodes');
+    assert.equal((await ready(servers[0])).status, 'ok');
+  });
+
+  test('a node killed in the middle comes back with its people', async () => {
+    await servers[1].stop('SIGKILL');
+    await people[1].page.getByTestId('reconnecting-banner').waitFor();
+    await people[1].screenshot('reconnecting');
+    await servers[1].restart();
+    await people[1].page.getByTestId('reconnecting-banner').waitFor({ state: 'detached' });
+    await allTogether(people);
+  });
+
+  test('NATS lost is said and does not end a meeting, and its return brings all together', async () => {
+    await nats.stop();
+    await people[0].until('the node says that NATS is lost', async () => (await ready(servers[0])).status === 'degraded');
+    assert.equal(await people[0].page.getByTestId('leave-button').count(), 1);
+    await nats.restart();
+    await people[0].until('the node says that NATS is back', async () => (await ready(servers[0])).status === 'ok');
+    await allTogether(people);
+  });
+});
+
+describe('a node whose NATS is down from the start', () => {
+  let server;
+  let people = [];
+  before(async () => (server = await Server.start({ nats: 'nats://127.0.0.1:9' })));
+  after(async () => {
+    await leaveAll(people);
+    await server.stop();
+  });
+
+  test('serves its own people and says what is wrong', async () => {
+    const health = await (await fetch(`${server.origin}/readyz`)).json();
+    assert.equal(health.status, 'degraded');
+    assert.match(health.problems.join(), /NATS/);
+    people = await meet(server, 'without NATS', [ann, ben]);
+    await allTogether(people);
+  });
+});
