@@ -281,8 +281,8 @@ impl Encoder {
             encoder,
             channels,
             sample_rate,
-            _output: output,
-            _error: error,
+            _output: Later::new(output),
+            _error: Later::new(error),
         };
         made.encoder.configure(&config).ok()?;
         Some(made)

@@ -426,8 +426,8 @@ impl Encoder {
         .ok()?;
         let encoder = Self {
             encoder,
-            _output: output,
-            _error: error,
+            _output: Later::new(output),
+            _error: Later::new(error),
         };
         let LayerInfo {
             width,

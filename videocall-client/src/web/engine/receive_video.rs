@@ -292,8 +292,8 @@ impl Decoder {
         .ok()?;
         let made = Self {
             decoder,
-            _output: output,
-            _error: error,
+            _output: Later::new(output),
+            _error: Later::new(error),
         };
         let config = js::object([("codec", codec.into()), ("optimizeForLatency", true.into())]);
         made.decoder.configure(&config).ok()?;
