@@ -362,3 +362,60 @@ fn a_stream_that_was_never_announced_reaches_other_nodes_as_well() {
     world.frame(&publisher, delta(0, 2, 1), 100);
     assert_eq!(world.drain(&far).numbers(0), [1, 2]);
 }
+
+#[test]
+fn frames_that_the_transport_gives_up_step_down_as_well() {
+    let mut world = World::new(1, RelayConfig::default());
+    let publisher = world.join_with_camera(0, 1);
+    let receiver = world.join(0, 2);
+    let mut camera = Camera::new();
+    let both = (&publisher, &receiver);
+    let last = camera.run_with(&mut world, both, &[0, 1, 2], 30).unwrap();
+    assert_eq!(last.spatial, 2);
+    camera.run(&mut world, &publisher, &[0, 1, 2], 500);
+    for outgoing in world.drain(&receiver).0 {
+        receiver.egress.report_lost(&outgoing);
+    }
+    let last = camera.run_with(&mut world, both, &[0, 1, 2], 30).unwrap();
+    assert_eq!((last.spatial, last.frame_number), (1, camera.next - 1));
+}
+
+#[test]
+fn the_least_important_stream_is_degraded_first() {
+    let mut world = World::new(1, RelayConfig::default());
+    let publishers = [world.join_with_camera(0, 1), world.join_with_camera(0, 2)];
+    let receiver = world.join(0, 3);
+    let want = |publisher: &Client, priority| Want {
+        session_id: publisher.session.get(),
+        kind: MediaKind::Video.into(),
+        priority,
+        ..Want::default()
+    };
+    let wants = vec![want(&publishers[0], 9), want(&publishers[1], 1)];
+    let subscribe = Subscribe { all: false, wants };
+    world
+        .send(&receiver, Message::Subscribe(subscribe))
+        .unwrap();
+    let mut cameras = [Camera::new(), Camera::new()];
+    for frame in 0..60 {
+        for (camera, publisher) in cameras.iter_mut().zip(&publishers) {
+            camera.run(&mut world, publisher, &[0, 1, 2], 500);
+        }
+        // For 300 ms it is not read.
+        if !(30..35).contains(&frame) {
+            world.drain(&receiver);
+        }
+    }
+    world.drain(&publishers[0]);
+    for publisher in &publishers {
+        for spatial in 0..3 {
+            world.frame(publisher, key(spatial, 1_000), 100);
+        }
+    }
+    let session = |out: &videocall_relay::Outgoing| {
+        let view = videocall_types::view::PacketView::parse(out.packet.bytes()).unwrap();
+        (view.session_id, view.routing.unwrap().spatial)
+    };
+    let got: Vec<(u64, u8)> = world.drain(&receiver).0.iter().map(session).collect();
+    assert_eq!(got, [(1, 2), (2, 1)]);
+}

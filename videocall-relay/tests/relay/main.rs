@@ -11,3 +11,4 @@ mod ordering;
 mod sessions;
 mod speakers;
 mod world;
+mod writer;

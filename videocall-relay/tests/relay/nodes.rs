@@ -166,3 +166,33 @@ fn nobody_can_speak_for_a_participant_of_another_node_over_the_bus() {
     assert!(world.drain(&two).frames().is_empty());
     drop(one);
 }
+
+#[test]
+fn nodes_that_could_not_hear_each_other_agree_again_once_they_ask() {
+    let mut world = World::new(2, RelayConfig::default());
+    let stays = world.join_with_camera(0, 1);
+    let leaves = world.join(0, 2);
+    let far = world.join(1, 3);
+    world.advance(millis(100));
+    world.partitioned = true;
+    world.leave(&leaves);
+    world.join(1, 4);
+    let new = world.join_with_camera(0, 5);
+    world.advance(millis(2_000));
+    world.partitioned = false;
+    for node in &mut world.nodes {
+        node.meeting.synchronize();
+    }
+    world.advance(millis(2_000));
+    for node in &world.nodes {
+        assert_eq!(node.meeting.count(), 4);
+    }
+    let mut known = Known::default();
+    known.take(world.drain(&far).messages());
+    known.0.remove(&3);
+    assert_eq!(known.0, BTreeMap::from([(1, 1), (4, 0), (5, 1)]));
+    for publisher in [&stays, &new] {
+        world.frame(publisher, key(2, 1), 100);
+    }
+    assert_eq!(world.drain(&far).frames().len(), 2);
+}

@@ -26,6 +26,8 @@ pub(crate) struct World {
     pub(crate) counters: Arc<Counters>,
     /// Sessions that the relay closed.
     pub(crate) closed: Vec<(SessionId, CloseReason)>,
+    /// Nothing gets from node to node.
+    pub(crate) partitioned: bool,
     config: Arc<RelayConfig>,
 }
 
@@ -70,6 +72,7 @@ impl World {
             nodes: (1..=nodes as u64).map(node).collect(),
             counters,
             closed: Vec::new(),
+            partitioned: false,
             config,
         }
     }
@@ -161,10 +164,11 @@ impl World {
     }
 
     fn others(&mut self, from: usize) -> impl Iterator<Item = &mut Node> {
+        let connected = !self.partitioned;
         self.nodes
             .iter_mut()
             .enumerate()
-            .filter(move |(at, _)| *at != from)
+            .filter(move |(at, _)| connected && *at != from)
             .map(|(_, node)| node)
     }
 
