@@ -12,11 +12,15 @@ const media = new Map();
 
 process.once('exit', () => rmSync(MEDIA, { recursive: true, force: true }));
 
+// Everybody who is here: when one waits in vain, the cause is often with another.
+const here = new Set();
+
 export class Person {
   static async start(who, { wrapper, viewport = { width: 960, height: 600 }, permissions = true, args = [], colorScheme = 'light' } = {}) {
     if (!media.has(who)) media.set(who, mediaFor(who, MEDIA));
     const files = media.get(who);
     const person = new Person();
+    here.add(person);
     person.who = who;
     person.profile = mkdtempSync(join(tmpdir(), 'videocall-e2e-'));
     person.console = [];
@@ -117,12 +121,22 @@ export class Person {
       const result = await check();
       if (result) return result;
       if (Date.now() > deadline) {
-        await this.screenshot(`failed-${what.replaceAll(/\W+/g, '-')}`).catch(() => {});
-        const state = await this.page.evaluate(() => JSON.stringify(window.videocall?.state?.())).catch(String);
-        throw new Error(`waited ${seconds} s: ${what}\nheard: ${JSON.stringify(this.heard)}\nstate: ${state}\n${this.console.slice(-25).join('\n')}`);
+        const reports = [];
+        for (const person of here) {
+          await person.screenshot(`failed-${what.replaceAll(/\W+/g, '-')}-${person.who.name}`).catch(() => {});
+          reports.push(await person.report());
+        }
+        throw new Error([`waited ${seconds} s: ${what}`, ...reports].join('\n'));
       }
       await this.page.waitForFunction(() => new Promise((done) => setTimeout(() => done(true), 100)));
     }
+  }
+
+  async report() {
+    const state = await this.page
+      .evaluate(async () => JSON.stringify([window.videocall?.state?.(), await window.videocall?.statistics?.()]))
+      .catch(String);
+    return `-- ${this.who.name}\nheard: ${JSON.stringify(this.heard)}\nstate: ${state}\n${this.console.slice(-15).join('\n')}`;
   }
 
   async screenshot(name) {
@@ -133,6 +147,7 @@ export class Person {
   }
 
   async leave() {
+    here.delete(this);
     await this.context.close();
     rmSync(this.profile, { recursive: true, force: true });
   }
