@@ -97,6 +97,11 @@ impl Meeting {
         if is_local {
             self.remove(now, session);
         }
+        if self.is_empty() {
+            // Its owner may drop the meeting now: others must be told before.
+            self.roster.due = self.roster.due.map(|_| now);
+            self.flush_roster(now);
+        }
     }
 
     fn remove(&mut self, now: Instant, session: SessionId) {
@@ -202,7 +207,9 @@ impl Meeting {
             self.roster.remote_changed(session, due);
             self.set_streams(now, session, info.streams);
         }
-        if is_new_node && self.knows(&node) {
+        if !self.knows(&node) {
+            self.forget_demand(now, &node);
+        } else if is_new_node {
             // It has not heard of us yet, or of what we want.
             self.tell_other_nodes();
             self.demand_changed = true;
@@ -219,6 +226,10 @@ impl Meeting {
     /// A node is gone: its participants leave.
     pub fn remote_node_gone(&mut self, now: Instant, node: &NodeId) {
         self.remote_roster(now, node.clone(), NodeRoster::default());
+    }
+
+    /// Nobody is left on a node who could want anything.
+    fn forget_demand(&mut self, now: Instant, node: &NodeId) {
         for participant in self.participants.values_mut() {
             participant.remote_demand.forget(node);
             participant.apply_remote_demand();

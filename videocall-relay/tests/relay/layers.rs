@@ -5,10 +5,10 @@ use videocall_relay::RelayConfig;
 use videocall_types::{
     ids::MediaKind,
     view::Routing,
-    wire::{PublishState, Subscribe, Want, control::Message},
+    wire::{Hello, PublishState, Subscribe, Want, control::Message},
 };
 
-use crate::world::{Client, World, camera, delta, key, millis, subscribe_to};
+use crate::world::{Client, World, camera, delta, hello, key, millis, subscribe_to};
 
 /// Publishes `count` frames of every layer, 33 ms apart, a keyframe where one is asked for.
 struct Camera {
@@ -418,4 +418,27 @@ fn the_least_important_stream_is_degraded_first() {
     };
     let got: Vec<(u64, u8)> = world.drain(&receiver).0.iter().map(session).collect();
     assert_eq!(got, [(1, 2), (2, 1)]);
+}
+
+#[test]
+fn frames_that_overtake_hello_do_not_keep_a_publisher_from_being_told() {
+    let mut world = World::new(1, RelayConfig::default());
+    world.join(0, 2);
+    let publisher = world.join_silent(0, 1);
+    world.frame(&publisher, key(0, 1), 100);
+    let publish = Some(camera());
+    world.hello(&publisher, Hello { publish, ..hello() });
+    assert_eq!(
+        world
+            .drain(&publisher)
+            .demands()
+            .last()
+            .map(|mask| mask & 4),
+        Some(4)
+    );
+
+    let publisher = world.join_silent(0, 3);
+    world.frame(&publisher, key(0, 1), 100);
+    world.hello(&publisher, hello());
+    assert_eq!(world.drain(&publisher).demands(), [1]);
 }

@@ -133,6 +133,12 @@ impl World {
             .meeting
             .leave(self.now, client.session);
         self.pump();
+        // With its last participant a node forgets the meeting.
+        let node = &mut self.nodes[client.node];
+        if node.meeting.is_empty() {
+            let counters = self.counters.clone();
+            node.meeting = Meeting::new(node.id.clone(), self.config.clone(), counters);
+        }
     }
 
     /// Carries between the nodes until nothing is left to carry.
@@ -170,6 +176,8 @@ impl World {
             .enumerate()
             .filter(move |(at, _)| connected && *at != from)
             .map(|(_, node)| node)
+            // A node subscribes with its first participant.
+            .filter(|node| !node.meeting.is_empty())
     }
 
     /// Lets time pass, with every timer at its own time.
