@@ -26,7 +26,12 @@ pub fn fit(count: usize, stage_width: f64, stage_height: f64, gap: f64) -> Grid 
             let room = |size: f64, n: usize| ((size - gap * (n as f64 - 1.0)) / n as f64).max(0.0);
             let (cell_width, cell_height) = (room(stage_width, columns), room(stage_height, rows));
             let width = cell_width.min(cell_height * ASPECT);
-            Grid { columns, rows, width, height: width / ASPECT }
+            Grid {
+                columns,
+                rows,
+                width,
+                height: width / ASPECT,
+            }
         })
         .max_by(|a, b| a.width.total_cmp(&b.width))
         .unwrap_or_default()
@@ -44,7 +49,13 @@ mod tests {
 
     #[test]
     fn tiles_are_as_large_as_can_be() {
-        assert_eq!((fit(1, 1600.0, 900.0, 8.0).columns, fit(1, 1600.0, 900.0, 8.0).width), (1, 1600.0));
+        assert_eq!(
+            (
+                fit(1, 1600.0, 900.0, 8.0).columns,
+                fit(1, 1600.0, 900.0, 8.0).width
+            ),
+            (1, 1600.0)
+        );
         assert_eq!(fit(4, 1600.0, 900.0, 8.0).columns, 2);
         assert_eq!(fit(2, 390.0, 700.0, 8.0).columns, 1);
         assert_eq!(fit(2, 1600.0, 500.0, 8.0).columns, 2);
@@ -53,11 +64,19 @@ mod tests {
     #[test]
     fn nothing_ever_overflows() {
         for count in 1..60 {
-            for (width, height) in [(1440.0, 800.0), (390.0, 700.0), (300.0, 200.0), (10.0, 10.0)] {
+            for (width, height) in [
+                (1440.0, 800.0),
+                (390.0, 700.0),
+                (300.0, 200.0),
+                (10.0, 10.0),
+            ] {
                 let grid = fit(count, width, height, 8.0);
                 assert!(grid.columns * grid.rows >= count);
                 let across = grid.width * grid.columns as f64 + 8.0 * (grid.columns as f64 - 1.0);
-                assert!(grid.width == 0.0 || across <= width + 1e-6, "{count} {grid:?}");
+                assert!(
+                    grid.width == 0.0 || across <= width + 1e-6,
+                    "{count} {grid:?}"
+                );
             }
         }
     }

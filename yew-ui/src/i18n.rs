@@ -38,8 +38,14 @@ impl Language {
 
     /// The language of a tag, with or without region.
     pub fn from_tag(tag: &str) -> Option<Self> {
-        let primary = tag.split(['-', '_']).next().unwrap_or_default().to_ascii_lowercase();
-        Self::ALL.into_iter().find(|language| language.tag() == primary)
+        let primary = tag
+            .split(['-', '_'])
+            .next()
+            .unwrap_or_default()
+            .to_ascii_lowercase();
+        Self::ALL
+            .into_iter()
+            .find(|language| language.tag() == primary)
     }
 
     /// Its texts.
@@ -556,7 +562,12 @@ mod tests {
         for language in [Language::Russian, Language::Thai] {
             let texts = format!("{:?}", language.texts());
             assert!(!texts.contains("\"\""), "{language:?} lacks a text");
-            for english in [ENGLISH.tagline, ENGLISH.leave, ENGLISH.reconnecting, ENGLISH.alone] {
+            for english in [
+                ENGLISH.tagline,
+                ENGLISH.leave,
+                ENGLISH.reconnecting,
+                ENGLISH.alone,
+            ] {
                 assert!(!texts.contains(english), "{language:?} says {english:?}");
             }
         }

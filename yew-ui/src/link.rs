@@ -16,7 +16,10 @@ pub enum Route {
 
 /// Reads a path whose segments are already percent-decoded.
 pub fn route(segments: &[String]) -> Route {
-    let meeting = |name, meeting: &String| Route::Meeting { name, meeting: meeting.clone() };
+    let meeting = |name, meeting: &String| Route::Meeting {
+        name,
+        meeting: meeting.clone(),
+    };
     match segments {
         [first, id] if first == "meeting" && !id.is_empty() => meeting(None, id),
         [first, name, id] if first == "meeting" && !id.is_empty() => {
@@ -32,7 +35,11 @@ pub fn meeting_in(text: &str) -> Option<&str> {
     let text = text.trim();
     let code = match text.split_once("/meeting/") {
         Some((_, path)) => {
-            let path = path.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+            let path = path
+                .split(['?', '#'])
+                .next()
+                .unwrap_or_default()
+                .trim_end_matches('/');
             path.rsplit('/').next().unwrap_or_default()
         }
         None => text,
@@ -76,12 +83,23 @@ mod tests {
 
     #[test]
     fn paths_lead_to_pages() {
-        let path = |segments: &[&str]| route(&segments.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>());
+        let path = |segments: &[&str]| {
+            route(&segments.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>())
+        };
         assert_eq!(path(&[""]), Route::Start);
-        assert_eq!(path(&["meeting", "x"]), Route::Meeting { name: None, meeting: "x".into() });
+        assert_eq!(
+            path(&["meeting", "x"]),
+            Route::Meeting {
+                name: None,
+                meeting: "x".into()
+            }
+        );
         assert_eq!(
             path(&["meeting", "Ann", "x"]),
-            Route::Meeting { name: Some("Ann".into()), meeting: "x".into() }
+            Route::Meeting {
+                name: Some("Ann".into()),
+                meeting: "x".into()
+            }
         );
         assert_eq!(path(&["meeting", "Ann", ""]), Route::Start);
     }

@@ -13,7 +13,10 @@ pub(super) fn element(id: &str) -> Option<Element> {
 }
 
 pub(super) fn set_root_attribute(name: &str, value: &str) {
-    if let Some(root) = window().document().and_then(|document| document.document_element()) {
+    if let Some(root) = window()
+        .document()
+        .and_then(|document| document.document_element())
+    {
         let _ = root.set_attribute(name, value);
     }
 }
@@ -29,7 +32,10 @@ pub(super) fn off_window(event: &str, listener: &JsValue) {
 /// The path's segments, decoded.
 pub(super) fn path_segments() -> Vec<String> {
     let path = window().location().pathname().unwrap_or_default();
-    path.trim_start_matches('/').split('/').map(decode).collect()
+    path.trim_start_matches('/')
+        .split('/')
+        .map(decode)
+        .collect()
 }
 
 /// Undoes percent-encoding where that is valid.
@@ -38,7 +44,10 @@ pub(super) fn decode(text: &str) -> String {
 }
 
 pub(super) fn meeting_path(meeting: &str) -> String {
-    format!("/meeting/{}", String::from(js_sys::encode_uri_component(meeting)))
+    format!(
+        "/meeting/{}",
+        String::from(js_sys::encode_uri_component(meeting))
+    )
 }
 
 /// The link by which others come.
@@ -104,7 +113,10 @@ impl Timer {
                 milliseconds,
             )
             .unwrap_or(0);
-        Self { id, _callback: callback }
+        Self {
+            id,
+            _callback: callback,
+        }
     }
 }
 

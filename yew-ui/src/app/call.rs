@@ -75,8 +75,10 @@ impl Component for CallPage {
 
     fn create(ctx: &yew::Context<Self>) -> Self {
         let on_context = ctx.link().callback(Msg::Context);
-        let (context, handle) =
-            ctx.link().context(on_context).expect("every component is within App");
+        let (context, handle) = ctx
+            .link()
+            .context(on_context)
+            .expect("every component is within App");
         let tracks = ctx.props().tracks.clone();
         start(ctx);
         Self {
@@ -116,7 +118,13 @@ impl Component for CallPage {
             Msg::Opened(source, track) => self.opened(ctx, source, track),
             Msg::Failed(source, error) => self.failed(source, &error),
             Msg::ScreenEnded => self.stop_screen(),
-            Msg::Pin(of) => self.pinned = if self.pinned == Some(of) { None } else { Some(of) },
+            Msg::Pin(of) => {
+                self.pinned = if self.pinned == Some(of) {
+                    None
+                } else {
+                    Some(of)
+                }
+            }
             Msg::Device(kind, id) => self.choose(ctx, kind, id),
             Msg::Hint(hint) => self.with_call(|call| call.set_content_hint(hint)),
             Msg::Measure => return self.measure(),
@@ -203,8 +211,14 @@ fn start(ctx: &yew::Context<CallPage>) {
 /// A value of the address, for those who look for the cause of a problem.
 fn query(key: &str) -> Option<String> {
     let search = browser::window().location().search().ok()?;
-    let pairs = search.trim_start_matches('?').split('&').filter_map(|pair| pair.split_once('='));
-    pairs.filter(|(name, _)| *name == key).map(|(_, value)| value.to_owned()).next()
+    let pairs = search
+        .trim_start_matches('?')
+        .split('&')
+        .filter_map(|pair| pair.split_once('='));
+    pairs
+        .filter(|(name, _)| *name == key)
+        .map(|(_, value)| value.to_owned())
+        .next()
 }
 
 type Listener = (&'static str, Closure<dyn FnMut(web_sys::Event)>);
@@ -216,11 +230,15 @@ fn listen(ctx: &yew::Context<CallPage>) -> Vec<Listener> {
     };
     let link = ctx.link().clone();
     let keys = Closure::<dyn FnMut(web_sys::Event)>::new(move |event: web_sys::Event| {
-        let Some(event) = event.dyn_ref::<KeyboardEvent>() else { return };
+        let Some(event) = event.dyn_ref::<KeyboardEvent>() else {
+            return;
+        };
         let typing = event
             .target()
             .and_then(|target| target.dyn_into::<HtmlElement>().ok())
-            .is_some_and(|element| matches!(element.tag_name().as_str(), "INPUT" | "SELECT" | "TEXTAREA"));
+            .is_some_and(|element| {
+                matches!(element.tag_name().as_str(), "INPUT" | "SELECT" | "TEXTAREA")
+            });
         if typing || event.ctrl_key() || event.meta_key() || event.alt_key() || event.repeat() {
             return;
         }
@@ -229,7 +247,11 @@ fn listen(ctx: &yew::Context<CallPage>) -> Vec<Listener> {
             link.send_message(Msg::Act(action));
         }
     });
-    let listeners = vec![("resize", measure()), ("visibilitychange", measure()), ("keydown", keys)];
+    let listeners = vec![
+        ("resize", measure()),
+        ("visibilitychange", measure()),
+        ("keydown", keys),
+    ];
     for (event, listener) in &listeners {
         browser::on_window(event, listener.as_ref());
     }
@@ -270,7 +292,10 @@ impl CallPage {
                 match &connection {
                     Connection::Connected { session_id, .. } => self.own_session = *session_id,
                     Connection::Closed { code, text } => {
-                        let why = Why::Closed { code: *code, text: text.clone() };
+                        let why = Why::Closed {
+                            code: *code,
+                            text: text.clone(),
+                        };
                         ctx.props().leave.emit(why);
                         return false;
                     }
@@ -333,7 +358,11 @@ impl CallPage {
                 };
             }
             Action::People | Action::Statistics | Action::Settings | Action::Help => {
-                self.panel = if self.panel == Some(action) { None } else { Some(action) };
+                self.panel = if self.panel == Some(action) {
+                    None
+                } else {
+                    Some(action)
+                };
             }
             Action::ClosePanel => self.panel = None,
             Action::Leave => ctx.props().leave.emit(Why::Left),
@@ -346,7 +375,9 @@ impl CallPage {
         wasm_bindgen_futures::spawn_local(async move {
             let opened = match source {
                 Source::Camera => devices::open_camera(settings.camera.as_deref()).await,
-                Source::Microphone => devices::open_microphone(settings.microphone.as_deref()).await,
+                Source::Microphone => {
+                    devices::open_microphone(settings.microphone.as_deref()).await
+                }
                 Source::Screen | Source::ScreenAudio => match devices::open_screen().await {
                     Ok((video, audio)) => {
                         if let Some(audio) = audio {
@@ -396,7 +427,11 @@ impl CallPage {
         if source == Source::Screen && *error == devices::DeviceError::PermissionDenied {
             return;
         }
-        let kind = if source == Source::Camera { DeviceKind::Camera } else { DeviceKind::Microphone };
+        let kind = if source == Source::Camera {
+            DeviceKind::Camera
+        } else {
+            DeviceKind::Microphone
+        };
         self.notice = Some(super::devices::explain(error, kind, self.context.texts()));
     }
 
@@ -440,9 +475,14 @@ impl CallPage {
     }
 
     fn measured(&self) -> (f64, f64) {
-        self.stage.cast::<HtmlElement>().map_or((0.0, 0.0), |stage| {
-            (f64::from(stage.client_width()), f64::from(stage.client_height()))
-        })
+        self.stage
+            .cast::<HtmlElement>()
+            .map_or((0.0, 0.0), |stage| {
+                (
+                    f64::from(stage.client_width()),
+                    f64::from(stage.client_height()),
+                )
+            })
     }
 
     fn measure(&mut self) -> bool {
@@ -476,7 +516,11 @@ impl CallPage {
         if !joined || !self.participants.is_empty() {
             return Html::default();
         }
-        let copy = if self.copied { texts.copied } else { texts.copy_link };
+        let copy = if self.copied {
+            texts.copied
+        } else {
+            texts.copy_link
+        };
         html! {
             <div class="alone" data-testid="alone-state" role="status">
                 <p><b>{ texts.alone }</b></p>

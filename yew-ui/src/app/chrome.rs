@@ -13,7 +13,9 @@ pub(crate) struct FrameProps {
 }
 
 pub(crate) fn value_of(event: &Event) -> String {
-    let target = event.target().and_then(|target| target.dyn_into::<HtmlSelectElement>().ok());
+    let target = event
+        .target()
+        .and_then(|target| target.dyn_into::<HtmlSelectElement>().ok());
     target.map(|select| select.value()).unwrap_or_default()
 }
 

@@ -40,7 +40,10 @@ impl Action {
             return Some(Self::ClosePanel);
         }
         let key = key.to_lowercase();
-        Self::KEYS.iter().find(|(of, _)| *of == key).map(|(_, action)| *action)
+        Self::KEYS
+            .iter()
+            .find(|(of, _)| *of == key)
+            .map(|(_, action)| *action)
     }
 }
 
@@ -57,9 +60,17 @@ pub(crate) struct ControlsProps {
 #[component]
 pub(crate) fn Controls(props: &ControlsProps) -> Html {
     let texts = use_app().texts();
-    let button = |action: Action, test_id: &'static str, label: &'static str, sign: Icon, class: Option<&'static str>, pressed: Option<bool>| {
+    let button = |action: Action,
+                  test_id: &'static str,
+                  label: &'static str,
+                  sign: Icon,
+                  class: Option<&'static str>,
+                  pressed: Option<bool>| {
         let onclick = props.act.reform(move |_: MouseEvent| action);
-        let key = Action::KEYS.iter().find(|(_, of)| *of == action).map(|(key, _)| *key);
+        let key = Action::KEYS
+            .iter()
+            .find(|(_, of)| *of == action)
+            .map(|(key, _)| *key);
         let title = key.map_or(label.to_owned(), |key| format!("{label} ({key})"));
         html! {
             <button class={classes!("round", class)} data-testid={test_id} aria-label={label} {title} {onclick}
@@ -68,15 +79,25 @@ pub(crate) fn Controls(props: &ControlsProps) -> Html {
             </button>
         }
     };
-    let (microphone, microphone_icon) =
-        if props.muted { (texts.unmute, Icon::MicrophoneOff) } else { (texts.mute, Icon::Microphone) };
-    let (camera, camera_icon) =
-        if props.camera_on { (texts.camera_off, Icon::Camera) } else { (texts.camera_on, Icon::CameraOff) };
+    let (microphone, microphone_icon) = if props.muted {
+        (texts.unmute, Icon::MicrophoneOff)
+    } else {
+        (texts.mute, Icon::Microphone)
+    };
+    let (camera, camera_icon) = if props.camera_on {
+        (texts.camera_off, Icon::Camera)
+    } else {
+        (texts.camera_on, Icon::CameraOff)
+    };
     let (layout, layout_icon) = match props.layout {
         Layout::Grid => (texts.layout_speaker, Icon::Speaker),
         Layout::Speaker => (texts.layout_grid, Icon::Grid),
     };
-    let screen = if props.sharing { texts.stop_sharing } else { texts.share };
+    let screen = if props.sharing {
+        texts.stop_sharing
+    } else {
+        texts.share
+    };
     let open = |panel| Some(props.panel == Some(panel));
     html! {
         <div class="controls" role="toolbar" aria-label={texts.meeting}>

@@ -34,7 +34,11 @@ pub(crate) fn show(element: &HtmlVideoElement, track: Option<&MediaStreamTrack>)
 }
 
 /// What went wrong, and what to do.
-pub(crate) fn explain(error: &DeviceError, kind: DeviceKind, texts: &'static Texts) -> &'static str {
+pub(crate) fn explain(
+    error: &DeviceError,
+    kind: DeviceKind,
+    texts: &'static Texts,
+) -> &'static str {
     match (error, kind) {
         (DeviceError::PermissionDenied, DeviceKind::Camera) => texts.camera_denied,
         (DeviceError::PermissionDenied, _) => texts.microphone_denied,
@@ -58,8 +62,11 @@ pub(crate) struct PickerProps {
 /// A list of devices of one kind.
 #[component]
 pub(crate) fn Picker(props: &PickerProps) -> Html {
-    let devices: Vec<&Device> =
-        props.devices.iter().filter(|device| device.kind == props.kind).collect();
+    let devices: Vec<&Device> = props
+        .devices
+        .iter()
+        .filter(|device| device.kind == props.kind)
+        .collect();
     let onchange = props.choose.reform(|event: Event| value_of(&event));
     html! {
         <label class="picker">

@@ -28,14 +28,20 @@ pub(crate) fn LeftPage(props: &LeftProps) -> Html {
     let texts = use_app().texts();
     let (title, detail, test_id) = match &props.why {
         Why::Left => (texts.left, None, "left-page"),
-        Why::Failed(text) => (texts.ended, Some((texts.reason_other, text.clone())), "error-state"),
+        Why::Failed(text) => (
+            texts.ended,
+            Some((texts.reason_other, text.clone())),
+            "error-state",
+        ),
         Why::Closed { code, text } => {
             let reason = match code.and_then(CloseReason::from_code) {
                 Some(CloseReason::Unauthorized) => texts.reason_unauthorized,
                 Some(CloseReason::Removed) => texts.reason_removed,
                 Some(CloseReason::MeetingEnded) => texts.reason_meeting_ended,
                 Some(CloseReason::Replaced) => texts.reason_replaced,
-                Some(CloseReason::ProtocolError | CloseReason::Unsupported) => texts.reason_protocol,
+                Some(CloseReason::ProtocolError | CloseReason::Unsupported) => {
+                    texts.reason_protocol
+                }
                 Some(CloseReason::RateLimitExceeded) => texts.reason_rate,
                 _ => texts.reason_other,
             };

@@ -35,9 +35,18 @@ use self::{
 #[derive(Clone, PartialEq)]
 enum Page {
     Start,
-    PreJoin { meeting: String },
-    Call { meeting: String, name: String, tracks: LocalTracks },
-    Left { meeting: String, why: Why },
+    PreJoin {
+        meeting: String,
+    },
+    Call {
+        meeting: String,
+        name: String,
+        tracks: LocalTracks,
+    },
+    Left {
+        meeting: String,
+        why: Why,
+    },
 }
 
 /// What every component may need of the whole.
@@ -62,7 +71,9 @@ pub(crate) fn use_app() -> Context {
 
 pub(crate) fn run() {
     console_error_panic_hook::set_once();
-    let Some(root) = browser::element("app") else { return };
+    let Some(root) = browser::element("app") else {
+        return;
+    };
     if let Some(loading) = browser::element("loading") {
         loading.remove();
     }
@@ -117,15 +128,19 @@ fn App() -> Html {
             current.set(Rc::new(settings));
         })
     };
-    let context = Context { language, settings: (*current).clone(), change };
+    let context = Context {
+        language,
+        settings: (*current).clone(),
+        change,
+    };
     let go = {
         let page = page.clone();
         Callback::from(move |next: Page| {
             browser::push_path(&match &next {
                 Page::Start => "/".to_owned(),
-                Page::PreJoin { meeting } | Page::Call { meeting, .. } | Page::Left { meeting, .. } => {
-                    browser::meeting_path(meeting)
-                }
+                Page::PreJoin { meeting }
+                | Page::Call { meeting, .. }
+                | Page::Left { meeting, .. } => browser::meeting_path(meeting),
             });
             page.set(next);
         })
@@ -144,17 +159,30 @@ fn App() -> Html {
         Page::PreJoin { meeting } => {
             let back = go.reform(|()| Page::Start);
             let of = meeting.clone();
-            let join = go.reform(move |(name, tracks)| Page::Call { meeting: of.clone(), name, tracks });
+            let join = go.reform(move |(name, tracks)| Page::Call {
+                meeting: of.clone(),
+                name,
+                tracks,
+            });
             html! { <PreJoin {meeting} {join} {back} /> }
         }
-        Page::Call { meeting, name, tracks } => {
+        Page::Call {
+            meeting,
+            name,
+            tracks,
+        } => {
             let of = meeting.clone();
-            let leave = go.reform(move |why| Page::Left { meeting: of.clone(), why });
+            let leave = go.reform(move |why| Page::Left {
+                meeting: of.clone(),
+                why,
+            });
             html! { <CallPage {meeting} {name} {tracks} {leave} /> }
         }
         Page::Left { meeting, why } => {
             let home = go.reform(|()| Page::Start);
-            let rejoin = go.reform(move |()| Page::PreJoin { meeting: meeting.clone() });
+            let rejoin = go.reform(move |()| Page::PreJoin {
+                meeting: meeting.clone(),
+            });
             html! { <LeftPage {why} {rejoin} {home} /> }
         }
     };

@@ -52,7 +52,12 @@ pub(crate) struct PeopleProps {
 pub(crate) fn People(props: &PeopleProps) -> Html {
     let app = use_app();
     let texts = app.texts();
-    let row = |name: String, muted: bool, camera: bool, speaking: bool, away: bool, quality: Option<Quality>| {
+    let row = |name: String,
+               muted: bool,
+               camera: bool,
+               speaking: bool,
+               away: bool,
+               quality: Option<Quality>| {
         let states = [
             speaking.then_some(texts.speaking),
             muted.then_some(texts.muted),
@@ -135,14 +140,19 @@ pub(crate) fn StatisticsPanel(props: &StatisticsProps) -> Html {
         });
     }
     let rate = |bps: f64| {
-        if bps >= 1e6 { format!("{:.1} Mbit/s", bps / 1e6) } else { format!("{:.0} kbit/s", bps / 1e3) }
+        if bps >= 1e6 {
+            format!("{:.1} Mbit/s", bps / 1e6)
+        } else {
+            format!("{:.0} kbit/s", bps / 1e3)
+        }
     };
     let transport = match figures.transport {
         Some(Transport::WebTransport) => "WebTransport",
         Some(Transport::WebSocket) => "WebSocket",
         None => "–",
     };
-    let milliseconds = |value: Option<f64>| value.map_or("–".to_owned(), |ms| format!("{ms:.0} ms"));
+    let milliseconds =
+        |value: Option<f64>| value.map_or("–".to_owned(), |ms| format!("{ms:.0} ms"));
     html! {
         <>
             <dl class="figures">
@@ -201,10 +211,12 @@ pub(crate) fn SettingsPanel(props: &SettingsProps) -> Html {
         let choose = props.choose.reform(move |id| (kind, id));
         html! { <Picker {label} none={texts.no_devices} {kind} devices={(*listed).clone()} chosen={chosen.clone()} {choose} /> }
     };
-    let onchange = props.hint.reform(|event: Event| match value_of(&event).as_str() {
-        "motion" => ContentHint::Motion,
-        _ => ContentHint::Detail,
-    });
+    let onchange = props
+        .hint
+        .reform(|event: Event| match value_of(&event).as_str() {
+            "motion" => ContentHint::Motion,
+            _ => ContentHint::Detail,
+        });
     html! {
         <div class="stack">
             { picker(texts.microphone, DeviceKind::Microphone, &app.settings.microphone) }

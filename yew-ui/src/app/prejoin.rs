@@ -58,7 +58,13 @@ fn use_track(
     turn: u32,
     kept: Rc<Cell<bool>>,
 ) -> Track {
-    let track = use_state(|| if wanted { Opening::Asking } else { Opening::Off });
+    let track = use_state(|| {
+        if wanted {
+            Opening::Asking
+        } else {
+            Opening::Off
+        }
+    });
     {
         let track = track.clone();
         use_effect_with((wanted, device, turn), move |(wanted, device, _)| {
@@ -153,7 +159,9 @@ pub(crate) fn PreJoin(props: &PreJoinProps) -> Html {
         let (camera, microphone, join) = (camera.clone(), microphone.clone(), props.join.clone());
         Callback::from(move |event: SubmitEvent| {
             event.prevent_default();
-            let Some(input) = name.cast::<HtmlInputElement>() else { return };
+            let Some(input) = name.cast::<HtmlInputElement>() else {
+                return;
+            };
             let typed = input.value().trim().to_owned();
             if typed.is_empty() {
                 name_missing.set(true);

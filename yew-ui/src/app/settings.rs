@@ -25,7 +25,10 @@ impl Theme {
     }
 
     pub(crate) fn from_key(key: &str) -> Self {
-        Self::ALL.into_iter().find(|theme| theme.key() == key).unwrap_or_default()
+        Self::ALL
+            .into_iter()
+            .find(|theme| theme.key() == key)
+            .unwrap_or_default()
     }
 }
 
@@ -66,7 +69,10 @@ impl Settings {
         browser::write("microphone", self.microphone.as_deref().unwrap_or_default());
         browser::write("speaker", self.speaker.as_deref().unwrap_or_default());
         browser::write("camera-off", if self.camera_off { "true" } else { "false" });
-        browser::write("microphone-off", if self.microphone_off { "true" } else { "false" });
+        browser::write(
+            "microphone-off",
+            if self.microphone_off { "true" } else { "false" },
+        );
     }
 }
 

@@ -113,12 +113,20 @@ fn items(props: &StageProps, texts: &yew_ui::i18n::Texts) -> Vec<Item> {
         });
     }
     let remote = |participant: &Participant, kind| {
-        let state = if kind == MediaKind::Screen { participant.screen } else { participant.camera };
+        let state = if kind == MediaKind::Screen {
+            participant.screen
+        } else {
+            participant.camera
+        };
         let name = participant.display_name.clone();
         Some(Item {
             session: participant.session_id,
             kind,
-            label: if kind == MediaKind::Screen { format!("{} {name}", texts.screen_of) } else { name.clone() },
+            label: if kind == MediaKind::Screen {
+                format!("{} {name}", texts.screen_of)
+            } else {
+                name.clone()
+            },
             name,
             picture: Picture::Remote(props.call.clone()?),
             live: state == StreamState::Live,
@@ -126,9 +134,17 @@ fn items(props: &StageProps, texts: &yew_ui::i18n::Texts) -> Vec<Item> {
             poor: participant.quality == Quality::Poor,
         })
     };
-    let screens = props.participants.iter().filter(|p| p.screen != StreamState::Absent);
+    let screens = props
+        .participants
+        .iter()
+        .filter(|p| p.screen != StreamState::Absent);
     items.extend(screens.filter_map(|p| remote(p, MediaKind::Screen)));
-    items.extend(props.participants.iter().filter_map(|p| remote(p, MediaKind::Video)));
+    items.extend(
+        props
+            .participants
+            .iter()
+            .filter_map(|p| remote(p, MediaKind::Video)),
+    );
     items.push(Item {
         session: props.own_session,
         kind: MediaKind::Video,
@@ -145,7 +161,9 @@ fn items(props: &StageProps, texts: &yew_ui::i18n::Texts) -> Vec<Item> {
 /// What is shown large: what is pinned, a screen, or in speaker view who speaks.
 fn large(props: &StageProps, items: &[Item]) -> Option<usize> {
     let at = |session, kind| {
-        items.iter().position(|item| item.session == session && item.kind == kind)
+        items
+            .iter()
+            .position(|item| item.session == session && item.kind == kind)
     };
     let pinned = props.pinned.and_then(|(session, kind)| at(session, kind));
     let screen = || {
@@ -155,12 +173,20 @@ fn large(props: &StageProps, items: &[Item]) -> Option<usize> {
     };
     let speaker = || {
         let others = |session: &&u64| **session != props.own_session;
-        let speaking = props.speakers.iter().find(others).and_then(|&s| at(s, MediaKind::Video));
+        let speaking = props
+            .speakers
+            .iter()
+            .find(others)
+            .and_then(|&s| at(s, MediaKind::Video));
         speaking.or((items.len() > 1).then_some(0))
     };
-    pinned
-        .or_else(screen)
-        .or_else(|| if props.layout == Layout::Speaker { speaker() } else { None })
+    pinned.or_else(screen).or_else(|| {
+        if props.layout == Layout::Speaker {
+            speaker()
+        } else {
+            None
+        }
+    })
 }
 
 /// One large, a strip of others beside it, or below on a narrow screen.

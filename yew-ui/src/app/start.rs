@@ -16,12 +16,16 @@ pub(crate) fn Start(props: &StartProps) -> Html {
     let texts = use_app().texts();
     let code = use_node_ref();
     let wrong = use_state(|| false);
-    let new = props.enter.reform(|_: MouseEvent| link::new_meeting(js_sys::Math::random));
+    let new = props
+        .enter
+        .reform(|_: MouseEvent| link::new_meeting(js_sys::Math::random));
     let join = {
         let (code, wrong, enter) = (code.clone(), wrong.clone(), props.enter.clone());
         Callback::from(move |event: SubmitEvent| {
             event.prevent_default();
-            let Some(input) = code.cast::<HtmlInputElement>() else { return };
+            let Some(input) = code.cast::<HtmlInputElement>() else {
+                return;
+            };
             match link::meeting_in(&input.value()) {
                 Some(meeting) => enter.emit(browser::decode(meeting)),
                 None => {

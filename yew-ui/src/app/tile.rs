@@ -42,7 +42,11 @@ pub(crate) struct TileProps {
 
 /// Up to two letters for somebody without a picture.
 fn initials(name: &str) -> String {
-    name.split_whitespace().filter_map(|word| word.chars().next()).take(2).collect::<String>().to_uppercase()
+    name.split_whitespace()
+        .filter_map(|word| word.chars().next())
+        .take(2)
+        .collect::<String>()
+        .to_uppercase()
 }
 
 #[component]
@@ -67,7 +71,13 @@ pub(crate) fn Tile(props: &TileProps) -> Html {
         });
     }
     {
-        let of = (props.width, props.height, props.visible, props.live, props.session);
+        let of = (
+            props.width,
+            props.height,
+            props.visible,
+            props.live,
+            props.session,
+        );
         use_effect_with(of, move |&(width, height, visible, ..)| {
             if let Some(view) = view.borrow().as_ref() {
                 let ratio = browser::window().device_pixel_ratio();
