@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::{BufMut, Bytes, BytesMut};
 use videocall_types::{ids::MediaKind, view::Routing};
 
-/// Which queue of a receiver a packet waits in.
+/// How urgent a packet is. Cameras and screens wait in one queue, in the order they came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
     /// Never dropped, always first.
@@ -75,7 +75,7 @@ impl Packet {
         self.0.class == Class::Audio
     }
 
-    /// Which queue the packet waits in.
+    /// How urgent the packet is.
     pub fn class(&self) -> Class {
         self.0.class
     }

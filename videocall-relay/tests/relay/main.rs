@@ -3,6 +3,7 @@
 
 mod bounds;
 mod decodability;
+mod garbage;
 mod isolation;
 mod keyframes;
 mod layers;
