@@ -29,7 +29,7 @@ impl Backoff {
     }
 
     /// How long to wait now: at most 100 ms the first time, then up to 0.2 s, 0.4 s, … 5 s.
-    pub fn next(&mut self) -> Duration {
+    pub fn next_wait(&mut self) -> Duration {
         let limit = match self.attempt {
             0 => FIRST,
             n => (STEP * (1 << (n - 1).min(8))).min(LONGEST),
@@ -63,10 +63,10 @@ mod tests {
             let mut backoff = Backoff::new(seed);
             let limits = [100, 200, 400, 800, 1600, 3200, 5000, 5000, 5000];
             for limit in limits {
-                prop_assert!(backoff.next() <= Duration::from_millis(limit));
+                prop_assert!(backoff.next_wait() <= Duration::from_millis(limit));
             }
             backoff.reset();
-            prop_assert!(backoff.next() <= Duration::from_millis(100));
+            prop_assert!(backoff.next_wait() <= Duration::from_millis(100));
         }
     }
 
@@ -74,7 +74,7 @@ mod tests {
     fn two_clients_wait_differently() {
         let waits = |seed| {
             let mut backoff = Backoff::new(seed);
-            (0..8).map(|_| backoff.next()).collect::<Vec<_>>()
+            (0..8).map(|_| backoff.next_wait()).collect::<Vec<_>>()
         };
         assert_ne!(waits(12345), waits(67890));
     }

@@ -214,7 +214,7 @@ impl Session {
         }
         self.outbox.clear();
         let attempt = self.backoff.attempt();
-        let wait = self.backoff.next();
+        let wait = self.backoff.next_wait();
         self.state = State::Waiting(now + wait);
         self.events.push_back(Event::Reconnecting {
             attempt,

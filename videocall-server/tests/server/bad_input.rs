@@ -1,0 +1,161 @@
+//! Participants who do not behave, and the others who must not notice.
+
+use bytes::Bytes;
+use videocall_types::{close::CloseReason, ids::MediaKind};
+
+use crate::{
+    clients::{Client, refusal, websocket},
+    process::Server,
+};
+
+/// Two who talk while a third does harm.
+struct Talk {
+    server: Server,
+    ann: Client,
+    ben: Client,
+    number: u64,
+}
+
+impl Talk {
+    async fn start() -> Self {
+        let server = Server::start(&[]);
+        let mut ann = Client::websocket(&server, "/lobby/ann/m").await;
+        let ben = Client::webtransport(&server, "/lobby/ben/m").await;
+        ann.sees(ben.session).await;
+        Self {
+            server,
+            ann,
+            ben,
+            number: 0,
+        }
+    }
+
+    /// Sound still goes both ways, and nothing else comes.
+    async fn goes_on(&mut self) {
+        self.number += 1;
+        let payload = self.number.to_be_bytes();
+        let frame = self.ann.frame(MediaKind::Audio, self.number, &payload);
+        self.ann.send(frame.clone()).await;
+        assert_eq!(self.ben.media().await, frame);
+        let frame = self.ben.frame(MediaKind::Audio, self.number, &payload);
+        self.ben.send(frame.clone()).await;
+        assert_eq!(self.ann.media().await, frame);
+    }
+}
+
+#[tokio::test]
+async fn garbage_is_dropped_and_counted_and_too_much_of_it_ends_the_session() {
+    let mut talk = Talk::start().await;
+    for path in ["/lobby/eve/m", "/lobby/eva/m"] {
+        let mut eve = if path.contains("eve") {
+            Client::websocket(&talk.server, path).await
+        } else {
+            Client::webtransport(&talk.server, path).await
+        };
+        let whole = eve.frame(MediaKind::Video, 1, &[7; 500]);
+        for cut in [1, 5, 40, 300] {
+            eve.send(whole.slice(..cut)).await;
+        }
+        eve.send(Bytes::from_static(&[0xff; 64])).await;
+        talk.goes_on().await;
+        for n in 0..200u8 {
+            eve.send(Bytes::copy_from_slice(&[0x1a, 0xff, n])).await;
+        }
+        let (code, text) = eve.ended().await;
+        assert_eq!(code, CloseReason::ProtocolError.code(), "{text}");
+        assert!(!text.is_empty());
+        talk.goes_on().await;
+    }
+    assert!(
+        talk.server
+            .metric("videocall_violations_total{kind=\"malformed\"}")
+            > 50.0
+    );
+}
+
+#[tokio::test]
+async fn a_spoofed_identity_reaches_nobody() {
+    let mut talk = Talk::start().await;
+    let mut eve = Client::websocket(&talk.server, "/lobby/eve/m").await;
+    let as_ann = talk.ann.frame(MediaKind::Audio, 900, b"I am Ann");
+    eve.send(as_ann).await;
+    let mut as_user = eve.frame(MediaKind::Audio, 1, b"I am Ann");
+    // The same session, but another person's name.
+    let name = as_user
+        .windows(3)
+        .position(|window| window == b"eve")
+        .unwrap();
+    let mut bytes = as_user.to_vec();
+    bytes[name..name + 3].copy_from_slice(b"ann");
+    as_user = bytes.into();
+    eve.send(as_user).await;
+    let honest = eve.frame(MediaKind::Audio, 2, b"I am Eve");
+    eve.send(honest.clone()).await;
+    assert_eq!(talk.ann.media().await, honest);
+    assert_eq!(talk.ben.media().await, honest);
+    talk.goes_on().await;
+    assert_eq!(
+        talk.server
+            .metric("videocall_violations_total{kind=\"identity\"}"),
+        2.0
+    );
+}
+
+#[tokio::test]
+async fn an_oversized_packet_ends_its_session_alone() {
+    let mut talk = Talk::start().await;
+    let large = Bytes::from(vec![0x1a; 1_100_000]);
+    let mut eve = Client::websocket(&talk.server, "/lobby/eve/m").await;
+    eve.send(large.clone()).await;
+    assert_eq!(eve.ended().await.0, CloseReason::ProtocolError.code());
+    let mut eva = Client::webtransport(&talk.server, "/lobby/eva/m").await;
+    eva.send(large).await;
+    assert_eq!(eva.ended().await.0, CloseReason::ProtocolError.code());
+    talk.goes_on().await;
+}
+
+#[tokio::test]
+async fn names_that_cannot_be_are_refused_in_words() {
+    let server = Server::start(&[]);
+    let long = "x".repeat(300);
+    for (path, word) in [
+        ("/lobby/%20/m", "empty"),
+        ("/lobby/ann/%0a", "empty"),
+        ("/lobby/a%0ab/m", "U+000A"),
+        (&format!("/lobby/ann/{long}"), "256"),
+    ] {
+        let error = websocket(&server, path).await.err().expect("refused");
+        let tokio_tungstenite::tungstenite::Error::Http(response) = error else {
+            panic!("{path}: {error}");
+        };
+        assert_eq!(response.status(), 400, "{path}");
+        let text = String::from_utf8(response.into_body().unwrap_or_default()).unwrap();
+        assert!(text.contains(word), "{path}: {text}");
+
+        let text = refusal(&server, path).await;
+        assert!(text.contains(word), "{path}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn without_guests_nobody_comes_in_and_is_told_why() {
+    let server = Server::start(&["--guests", "false"]);
+    let error = websocket(&server, "/lobby/ann/m")
+        .await
+        .err()
+        .expect("refused");
+    let tokio_tungstenite::tungstenite::Error::Http(response) = error else {
+        panic!("{error}")
+    };
+    assert_eq!(response.status(), 401);
+    let text = refusal(&server, "/lobby/ann/m").await;
+    assert!(text.contains("guests"), "{text}");
+    let error = websocket(&server, "/lobby?token=abc")
+        .await
+        .err()
+        .expect("refused");
+    let tokio_tungstenite::tungstenite::Error::Http(response) = error else {
+        panic!("{error}")
+    };
+    assert_eq!(response.status(), 401);
+}

@@ -1,0 +1,333 @@
+//! Minimal participants over both transports.
+
+use std::{collections::HashSet, time::Duration};
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use tokio::{net::TcpStream, time::timeout};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async,
+    tungstenite::{self, Message},
+};
+use videocall_types::{
+    ids::{MediaKind, SessionId},
+    packet,
+    view::{PacketView, Routing},
+    wire::{Hello, Subscribe, Welcome, control, packet_wrapper::PacketType},
+};
+use wtransport::{
+    ClientConfig, Connection, Endpoint, SendStream,
+    error::{ConnectingError, ConnectionError},
+};
+
+use crate::process::Server;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+enum Link {
+    WebSocket(Box<WebSocketStream<MaybeTlsStream<TcpStream>>>),
+    WebTransport {
+        connection: Connection,
+        /// Kept open: its end would tell the server that no control follows.
+        _control: SendStream,
+        incoming: tokio::sync::mpsc::Receiver<Bytes>,
+    },
+}
+
+/// Somebody in a meeting.
+pub(crate) struct Client {
+    link: Link,
+    pub(crate) session: SessionId,
+    pub(crate) welcome: Welcome,
+    /// Sessions of the others, as far as was read.
+    roster: HashSet<u64>,
+}
+
+/// How a connection ended: code by our numbers, and text.
+pub(crate) type End = (u32, String);
+
+pub(crate) fn hello() -> Bytes {
+    packet::control(control::Message::Hello(Hello {
+        protocol_version: 1,
+        client: "test/1".into(),
+        subscribe: Some(Subscribe {
+            all: true,
+            wants: Vec::new(),
+        }),
+        ..Hello::default()
+    }))
+}
+
+pub(crate) async fn websocket(
+    server: &Server,
+    path: &str,
+) -> Result<WebSocketStream<MaybeTlsStream<TcpStream>>, tungstenite::Error> {
+    let url = format!("ws://127.0.0.1:{}{path}", server.http);
+    connect_async(url).await.map(|(socket, _)| socket)
+}
+
+impl Client {
+    pub(crate) async fn websocket(server: &Server, path: &str) -> Self {
+        let mut socket = websocket(server, path).await.unwrap();
+        socket.send(Message::Binary(hello())).await.unwrap();
+        Self::greeted(Link::WebSocket(Box::new(socket))).await
+    }
+
+    pub(crate) async fn webtransport(server: &Server, path: &str) -> Self {
+        let connection = connect(server, path).await;
+        let (mut control, mut control_in) = connection.open_bi().await.unwrap().await.unwrap();
+        let (sender, incoming) = tokio::sync::mpsc::channel(4096);
+        {
+            let sender = sender.clone();
+            tokio::spawn(async move {
+                let mut length = [0; 4];
+                while control_in.read_exact(&mut length).await.is_ok() {
+                    let mut packet = vec![0; u32::from_be_bytes(length) as usize];
+                    if control_in.read_exact(&mut packet).await.is_err() {
+                        return;
+                    }
+                    let _ = sender.send(packet.into()).await;
+                }
+            });
+        }
+        {
+            let (sender, connection) = (sender.clone(), connection.clone());
+            tokio::spawn(async move {
+                while let Ok(datagram) = connection.receive_datagram().await {
+                    let _ = sender.send(datagram.payload()).await;
+                }
+            });
+        }
+        let streams = connection.clone();
+        tokio::spawn(async move {
+            while let Ok(mut stream) = streams.accept_uni().await {
+                let sender = sender.clone();
+                tokio::spawn(async move {
+                    if let Ok(packet) = stream.quic_stream_mut().read_to_end(2_000_000).await {
+                        let _ = sender.send(packet.into()).await;
+                    }
+                });
+            }
+        });
+        let hello = hello();
+        control
+            .write_all(&(hello.len() as u32).to_be_bytes())
+            .await
+            .unwrap();
+        control.write_all(&hello).await.unwrap();
+        Self::greeted(Link::WebTransport {
+            connection,
+            _control: control,
+            incoming,
+        })
+        .await
+    }
+
+    async fn greeted(link: Link) -> Self {
+        let session = SessionId::new(1).unwrap();
+        let mut client = Self {
+            link,
+            session,
+            welcome: Welcome::default(),
+            roster: HashSet::new(),
+        };
+        client.welcome = client
+            .control(|message| match message {
+                control::Message::Welcome(welcome) => Some(welcome),
+                _ => None,
+            })
+            .await;
+        client.session = SessionId::new(client.welcome.session_id).unwrap();
+        let listed = client
+            .welcome
+            .roster
+            .clone()
+            .unwrap_or_default()
+            .participants;
+        client.roster = listed
+            .iter()
+            .map(|participant| participant.session_id)
+            .collect();
+        client
+    }
+
+    /// Sends a packet: reliably, or as a datagram.
+    pub(crate) async fn send(&mut self, packet: Bytes) {
+        match &mut self.link {
+            Link::WebSocket(socket) => {
+                let _ = socket.send(Message::Binary(packet)).await;
+            }
+            Link::WebTransport { connection, .. } => {
+                // The server may be closing because of an earlier one.
+                let Ok(opening) = connection.open_uni().await else {
+                    return;
+                };
+                let Ok(mut stream) = opening.await else {
+                    return;
+                };
+                let _ = stream.write_all(&packet).await;
+                let _ = stream.finish().await;
+            }
+        }
+    }
+
+    pub(crate) fn datagram(&self, packet: &Bytes) {
+        if let Link::WebTransport { connection, .. } = &self.link {
+            connection.send_datagram(packet).unwrap();
+        }
+    }
+
+    /// A frame of this participant.
+    pub(crate) fn frame(&self, kind: MediaKind, number: u64, payload: &[u8]) -> Bytes {
+        let audio = matches!(kind, MediaKind::Audio | MediaKind::ScreenAudio);
+        let keyframe = !audio && number == 1;
+        let routing = Routing {
+            kind,
+            stream_id: 1,
+            spatial: 0,
+            temporal: 0,
+            keyframe,
+            depends_back: u8::from(!audio && !keyframe),
+            frame_number: number,
+            capture_us: number * 20_000,
+            audio_level: 30,
+            encrypted: false,
+        };
+        let payload = Bytes::copy_from_slice(payload);
+        packet::sealed_media(self.session, &self.welcome.user_id, routing, payload)
+    }
+
+    async fn next(&mut self) -> Option<Bytes> {
+        match &mut self.link {
+            Link::WebSocket(socket) => loop {
+                match socket.next().await {
+                    Some(Ok(Message::Binary(packet))) => return Some(packet),
+                    Some(Ok(_)) => {}
+                    _ => return None,
+                }
+            },
+            Link::WebTransport { incoming, .. } => incoming.recv().await,
+        }
+    }
+
+    /// Waits for a control message; what comes before it is passed over.
+    pub(crate) async fn control<T>(
+        &mut self,
+        mut choose: impl FnMut(control::Message) -> Option<T>,
+    ) -> T {
+        let wait = async {
+            loop {
+                let packet = self.next().await.expect("the connection goes on");
+                let view = PacketView::parse(&packet).unwrap();
+                if view.control.is_some()
+                    && let Ok(Some(message)) = packet::read_control(&packet, &view)
+                {
+                    self.note(&message);
+                    if let Some(chosen) = choose(message) {
+                        return chosen;
+                    }
+                }
+            }
+        };
+        timeout(PATIENCE, wait).await.expect("the message comes")
+    }
+
+    /// Waits for a media packet.
+    pub(crate) async fn media(&mut self) -> Bytes {
+        let wait = async {
+            loop {
+                let packet = self.next().await.expect("the connection goes on");
+                if PacketView::parse(&packet).unwrap().is(PacketType::Media) {
+                    return packet;
+                }
+            }
+        };
+        timeout(PATIENCE, wait).await.expect("the packet comes")
+    }
+
+    fn note(&mut self, message: &control::Message) {
+        if let control::Message::Roster(roster) = message {
+            self.roster
+                .extend(roster.participants.iter().map(|p| p.session_id));
+            self.roster.retain(|session| !roster.left.contains(session));
+        }
+    }
+
+    /// Waits until another participant is in the roster.
+    pub(crate) async fn sees(&mut self, other: SessionId) {
+        while !self.roster.contains(&other.get()) {
+            self.control(|message| matches!(message, control::Message::Roster(_)).then_some(()))
+                .await;
+        }
+    }
+
+    /// Waits until another participant is gone from the roster.
+    pub(crate) async fn misses(&mut self, other: SessionId) {
+        while self.roster.contains(&other.get()) {
+            self.control(|message| matches!(message, control::Message::Roster(_)).then_some(()))
+                .await;
+        }
+    }
+
+    /// Goes without a word, as a browser whose tab is closed.
+    pub(crate) fn vanish(self) {
+        if let Link::WebTransport { connection, .. } = self.link {
+            connection.close(0u32.into(), b"");
+        }
+    }
+
+    /// Waits for the end of the connection.
+    pub(crate) async fn ended(mut self) -> End {
+        let wait = async {
+            match &mut self.link {
+                Link::WebSocket(socket) => loop {
+                    match socket.next().await {
+                        Some(Ok(Message::Close(Some(frame)))) => {
+                            let code = u32::from(u16::from(frame.code));
+                            return (code.saturating_sub(4000), frame.reason.to_string());
+                        }
+                        Some(Ok(_)) => {}
+                        other => panic!("no close frame, but {other:?}"),
+                    }
+                },
+                Link::WebTransport { connection, .. } => match connection.closed().await {
+                    ConnectionError::ApplicationClosed(close) => {
+                        let text = String::from_utf8_lossy(close.reason()).into_owned();
+                        (close.code().into_inner() as u32, text)
+                    }
+                    other => panic!("no close, but {other:?}"),
+                },
+            }
+        };
+        timeout(PATIENCE, wait).await.expect("the connection ends")
+    }
+}
+
+async fn try_connect(server: &Server, path: &str) -> Result<Connection, ConnectingError> {
+    let config = ClientConfig::builder()
+        .with_bind_default()
+        .with_no_cert_validation()
+        .build();
+    let url = format!("https://127.0.0.1:{}{path}", server.media);
+    Endpoint::client(config).unwrap().connect(url).await
+}
+
+pub(crate) async fn connect(server: &Server, path: &str) -> Connection {
+    try_connect(server, path).await.unwrap()
+}
+
+/// What a client that is not let in over WebTransport is told.
+pub(crate) async fn refusal(server: &Server, path: &str) -> String {
+    let end = match try_connect(server, path).await {
+        // The end may overtake the answer.
+        Err(ConnectingError::ConnectionError(end)) => end,
+        Err(other) => panic!("{other}"),
+        Ok(connection) => timeout(PATIENCE, connection.closed())
+            .await
+            .expect("refused"),
+    };
+    let ConnectionError::ApplicationClosed(close) = end else {
+        panic!("{end}")
+    };
+    String::from_utf8_lossy(close.reason()).into_owned()
+}

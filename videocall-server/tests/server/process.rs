@@ -1,0 +1,120 @@
+//! Starts the server on ports of its own.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    process::{Child, Command, Output, Stdio},
+    sync::mpsc,
+    time::Duration,
+};
+
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) http: u16,
+    pub(crate) media: u16,
+}
+
+/// A free port for TCP and UDP. Another process may take it before the server does: such a start is
+/// repeated.
+fn free_port() -> u16 {
+    loop {
+        let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = tcp.local_addr().unwrap().port();
+        if std::net::UdpSocket::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+pub(crate) fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_videocall-server"));
+    command
+        .args(args)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// Runs a server that is expected to end by itself.
+pub(crate) fn run(args: &[&str]) -> Output {
+    command(args).output().unwrap()
+}
+
+impl Server {
+    pub(crate) fn start(args: &[&str]) -> Self {
+        let (http, media) = (free_port(), free_port());
+        let listen = [format!("127.0.0.1:{http}"), format!("127.0.0.1:{media}")];
+        let mut child = command(&[
+            "--http-listen",
+            &listen[0],
+            "--webtransport-listen",
+            &listen[1],
+        ])
+        .args(args)
+        .spawn()
+        .unwrap();
+        let stdout = child.stdout.take().unwrap();
+        let mut stderr = child.stderr.take().unwrap();
+        let (opened, open) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if line.starts_with("Open http") {
+                    let _ = opened.send(());
+                }
+            }
+        });
+        std::thread::spawn(move || {
+            // The log is read so that the server never waits for room in the pipe.
+            let _ = std::io::copy(&mut stderr, &mut std::io::sink());
+        });
+        open.recv_timeout(Duration::from_secs(30))
+            .expect("the server says where it is");
+        Self { child, http, media }
+    }
+
+    /// Asks it to end, as an operator would.
+    pub(crate) fn terminate(&self) {
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    /// Whether it ended well.
+    pub(crate) fn wait(mut self) -> bool {
+        self.child.wait().unwrap().success()
+    }
+
+    /// The body of a page.
+    pub(crate) fn get(&self, path: &str) -> (u16, String) {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.http)).unwrap();
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        let status = response[9..12].parse().unwrap();
+        (
+            status,
+            response.split_once("\r\n\r\n").unwrap().1.to_owned(),
+        )
+    }
+
+    /// The value of a metric.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let (_, body) = self.get("/metrics");
+        let line = body.lines().find(|line| line.starts_with(name));
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok())
+            .unwrap_or(0.0)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
