@@ -124,7 +124,7 @@ async fn names_that_cannot_be_are_refused_in_words() {
         ("/lobby/a%0ab/m", "U+000A"),
         (&format!("/lobby/ann/{long}"), "256"),
     ] {
-        let error = websocket(&server, path).await.err().expect("refused");
+        let error = websocket(&server, path).await.expect_err("refused");
         let tokio_tungstenite::tungstenite::Error::Http(response) = error else {
             panic!("{path}: {error}");
         };
@@ -142,8 +142,7 @@ async fn without_guests_nobody_comes_in_and_is_told_why() {
     let server = Server::start(&["--guests", "false"]);
     let error = websocket(&server, "/lobby/ann/m")
         .await
-        .err()
-        .expect("refused");
+        .expect_err("refused");
     let tokio_tungstenite::tungstenite::Error::Http(response) = error else {
         panic!("{error}")
     };
@@ -152,8 +151,7 @@ async fn without_guests_nobody_comes_in_and_is_told_why() {
     assert!(text.contains("guests"), "{text}");
     let error = websocket(&server, "/lobby?token=abc")
         .await
-        .err()
-        .expect("refused");
+        .expect_err("refused");
     let tokio_tungstenite::tungstenite::Error::Http(response) = error else {
         panic!("{error}")
     };
