@@ -45,6 +45,9 @@ pub(crate) enum Msg {
     DismissNotice,
 }
 
+/// An event of the window, and what is called for it.
+type Listener = (&'static str, Closure<dyn FnMut(web_sys::Event)>);
+
 pub(crate) struct CallPage {
     context: Context,
     _context: ContextHandle<Context>,
@@ -65,7 +68,7 @@ pub(crate) struct CallPage {
     stage: NodeRef,
     size: (f64, f64),
     visible: bool,
-    listeners: Vec<(&'static str, Closure<dyn FnMut(web_sys::Event)>)>,
+    listeners: Vec<Listener>,
     screen_ended: Option<Closure<dyn FnMut()>>,
 }
 
@@ -220,8 +223,6 @@ fn query(key: &str) -> Option<String> {
         .map(|(_, value)| value.to_owned())
         .next()
 }
-
-type Listener = (&'static str, Closure<dyn FnMut(web_sys::Event)>);
 
 fn listen(ctx: &yew::Context<CallPage>) -> Vec<Listener> {
     let measure = || {

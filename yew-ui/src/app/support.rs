@@ -48,7 +48,7 @@ fn publish() {
     if Reflect::has(&global, &"videocall".into()).unwrap_or(true) {
         return;
     }
-    let state = Closure::<dyn Fn() -> JsValue>::new(|| STATE.with_borrow(|state| plain(state)));
+    let state = Closure::<dyn Fn() -> JsValue>::new(|| STATE.with_borrow(plain));
     let statistics = Closure::<dyn Fn() -> js_sys::Promise>::new(|| {
         let call = CALL.with_borrow(Clone::clone);
         future_to_promise(async move {

@@ -112,7 +112,7 @@ impl Engine {
 
     fn report_reception(&mut self, seconds: f64) {
         let pictures = self.pictures.values().map(|picture| picture.statistics());
-        let sounds = self.heard.iter().map(|(_, sound)| sound.statistics(0.0));
+        let sounds = self.heard.values().map(|sound| sound.statistics(0.0));
         let streams = pictures
             .chain(sounds)
             .map(|of| StreamReport {

@@ -18,11 +18,14 @@ const SOUND_WAITS: u32 = 512 * 1024;
 
 pub(super) struct WebSocketLink {
     socket: WebSocket,
-    _closures: (
-        Closure<dyn FnMut()>,
-        Closure<dyn FnMut(MessageEvent)>,
-        Closure<dyn FnMut(CloseEvent)>,
-    ),
+    _callbacks: Callbacks,
+}
+
+/// What the socket calls; kept as long as it may.
+struct Callbacks {
+    _open: Closure<dyn FnMut()>,
+    _message: Closure<dyn FnMut(MessageEvent)>,
+    _close: Closure<dyn FnMut(CloseEvent)>,
 }
 
 /// Closes the socket unless it was taken over.
@@ -76,7 +79,11 @@ impl WebSocketLink {
         socket.set_onclose(Some(on_close.as_ref().unchecked_ref()));
         let link = Self {
             socket,
-            _closures: (on_open, on_message, on_close),
+            _callbacks: Callbacks {
+                _open: on_open,
+                _message: on_message,
+                _close: on_close,
+            },
         };
         let mut opening = Opening(Some(link));
         open.await
