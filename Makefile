@@ -9,17 +9,19 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 endif
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 ARGS ?=
+ONE ?=
+EACH ?= 60
 
-.PHONY: help up test bench web lint fmt fuzz e2e audit hooks clean setup
+.PHONY: help up test bench web lint fmt fuzz e2e docs audit hooks clean
 
 help: ## List what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: ## Install what is missing, build, and run the server with its page (ARGS="--lan" for the network)
 	@scripts/setup up
-	@echo "== server"
+	@echo "== building the server"
 	@cargo build --profile up -p videocall-server
-	@echo "== page"
+	@echo "== building the page"
 	@cargo xtask web
 	@exec $(TARGET)/up/videocall-server --ui-dir dist $(ARGS)
 
@@ -29,7 +31,7 @@ test: ## Install what is missing, and run every check and test
 bench: ## Print the numbers with their floors
 	@scripts/bench
 
-web: ## Build the page into dist/
+web: ## Build the page into dist/, small and compressed
 	@scripts/setup up
 	@cargo xtask web
 
@@ -39,17 +41,21 @@ lint: ## Formatting, clippy, generated code, licences
 fmt: ## Format everything
 	@cargo fmt --all
 
-fuzz: ## Fuzz every decoder (SECONDS=60 each)
-	@cargo xtask fuzz --seconds $(or $(SECONDS_EACH),60)
+fuzz: ## Fuzz every decoder (EACH=60 seconds)
+	@cargo xtask fuzz --seconds $(EACH)
 
 e2e: ## The browser tests alone (ONE=tests/call.test.mjs for one file)
-	@scripts/setup test
-	@scripts/test e2e
+	@scripts/test e2e $(ONE)
+
+docs: ## Build the documentation of the crates
+	@cargo doc --workspace --exclude yew-ui --no-deps
+	@echo "$(TARGET)/doc/videocall_relay/index.html"
 
 audit: ## Look for known vulnerabilities; needs the network
+	@scripts/setup test
 	@$(CACHE)/tools/bin/cargo-deny check advisories
 
-hooks: ## Check formatting before each commit from now on
+hooks: ## Check formatting and generated code before each commit from now on
 	@git config core.hooksPath .githooks
 	@echo "Enabled. Undo: git config --unset core.hooksPath"
 

@@ -6,6 +6,8 @@ mod proto;
 mod toolchain;
 mod web;
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use clap::Parser;
 
@@ -17,6 +19,9 @@ enum Chore {
         /// Quickly, and large.
         #[arg(long)]
         dev: bool,
+        /// Into this folder, which is emptied, instead of dist/.
+        #[arg(long)]
+        out: Option<PathBuf>,
     },
     /// Make sure that WebAssembly can be built, and say how.
     Toolchain,
@@ -40,7 +45,7 @@ enum Chore {
 
 fn main() -> Result<()> {
     match Chore::parse() {
-        Chore::Web { dev } => web::build(dev),
+        Chore::Web { dev, out } => web::build(dev, out.as_deref()),
         Chore::Toolchain => toolchain::find().map(|toolchain| println!("{}", toolchain.name())),
         Chore::ClippyWasm => web::clippy(),
         Chore::Proto { check } => proto::run(check),

@@ -26,8 +26,8 @@ pub(crate) fn root() -> PathBuf {
 /// Files by name, with `/` between folders.
 type Files = BTreeMap<String, Vec<u8>>;
 
-/// Builds everything.
-pub(crate) fn build(dev: bool) -> Result<()> {
+/// Builds everything into `out`, or `dist/`. What lay there before is gone.
+pub(crate) fn build(dev: bool, out: Option<&Path>) -> Result<()> {
     let root = root().canonicalize()?;
     let toolchain = toolchain::find()?;
     let profile = if dev { "wasm-dev" } else { "wasm-release" };
@@ -72,7 +72,8 @@ pub(crate) fn build(dev: bool) -> Result<()> {
     }
     add_folder(&root.join("yew-ui/static"), "", &mut files)?;
     let files = if dev { files } else { with_hashes(files)? };
-    let compressed = write(&root.join("dist"), &files, dev)?;
+    let out = out.map_or_else(|| root.join("dist"), Path::to_path_buf);
+    let compressed = write(&out, &files, dev)?;
     report(&files, &compressed);
     let total: usize = compressed.values().sum();
     ensure!(
@@ -146,7 +147,7 @@ fn bindgen(wasm: &Path, name: &str, dev: bool, files: &mut Files) -> Result<()> 
     Ok(())
 }
 
-/// Runs npm's `wasm-opt` where it is installed; `make up` installs it.
+/// Runs npm's `wasm-opt` where it is installed; `scripts/setup` installs it.
 fn optimise(root: &Path, toolchain: &Toolchain, name: &str, wasm: &[u8]) -> Result<Vec<u8>> {
     let tool = root.join("e2e/node_modules/.bin/wasm-opt");
     if !tool.exists() {
@@ -160,14 +161,18 @@ fn optimise(root: &Path, toolchain: &Toolchain, name: &str, wasm: &[u8]) -> Resu
     if let Ok(done) = fs::read(&kept) {
         return Ok(done);
     }
-    let input = cache.join("input.wasm");
+    let input = kept.with_extension("in");
+    let output = kept.with_extension("out");
     fs::write(&input, wasm)?;
     run(Command::new(tool)
         .arg("-Oz")
         .arg("--all-features")
         .arg(&input)
         .arg("-o")
-        .arg(&kept))?;
+        .arg(&output))?;
+    // In one step: a build that is interrupted must not leave half a module to the next.
+    fs::rename(&output, &kept)?;
+    fs::remove_file(&input)?;
     Ok(fs::read(&kept)?)
 }
 
@@ -272,7 +277,7 @@ fn gzip(content: &[u8]) -> Result<Vec<u8>> {
 }
 
 fn report(files: &Files, compressed: &BTreeMap<String, usize>) {
-    println!("{:>10} {:>10}  file in dist/", "bytes", "compressed");
+    println!("{:>10} {:>10}  file", "bytes", "compressed");
     for (name, content) in files {
         println!("{:>10} {:>10}  {name}", content.len(), compressed[name]);
     }
