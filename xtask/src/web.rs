@@ -18,6 +18,8 @@ use crate::toolchain::{self, TARGET, Toolchain};
 
 /// Compressed size of all that a page downloads, at most.
 const LIMIT: usize = 600 * 1024;
+const STATIC: &str = "yew-ui/static";
+const WASM_OPT: &str = "e2e/node_modules/.bin/wasm-opt";
 
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -51,28 +53,31 @@ pub(crate) fn build(dev: bool, out: Option<&Path>) -> Result<()> {
     )?;
 
     let built = toolchain.target_dir(&root).join(TARGET);
-    let mut files = Files::new();
-    for name in ["app", "engine"] {
-        bindgen(
-            &built.join(profile).join(format!("{name}.wasm")),
-            name,
-            dev,
-            &mut files,
-        )?;
-    }
+    let binaries = ["app", "engine"].map(|name| built.join(profile).join(format!("{name}.wasm")));
     let playout = built.join("wasm-release/videocall_playout.wasm");
-    files.insert(
-        "playout.wasm".into(),
-        fs::read(&playout).with_context(|| playout.display().to_string())?,
-    );
+    let out = out.map_or_else(|| root.join("dist"), Path::to_path_buf);
+    let stamp = built.join("page-made-of");
+    let inputs = inputs(&root, &out, dev, binaries.iter().chain([&playout]))?;
+    if fs::read_to_string(&stamp).is_ok_and(|last| last == inputs)
+        && out.join("index.html").exists()
+    {
+        println!("{} is up to date", out.display());
+        return Ok(());
+    }
+    let _ = fs::remove_file(&stamp);
+
+    let mut files = Files::new();
+    for (name, wasm) in ["app", "engine"].into_iter().zip(&binaries) {
+        bindgen(wasm, name, dev, &mut files)?;
+    }
+    files.insert("playout.wasm".into(), read(&playout)?);
     if !dev {
         for (name, content) in files.iter_mut().filter(|(name, _)| name.ends_with(".wasm")) {
             *content = optimise(&root, &toolchain, name, content)?;
         }
     }
-    add_folder(&root.join("yew-ui/static"), "", &mut files)?;
+    add_folder(&root.join(STATIC), "", &mut files)?;
     let files = if dev { files } else { with_hashes(files)? };
-    let out = out.map_or_else(|| root.join("dist"), Path::to_path_buf);
     let compressed = write(&out, &files, dev)?;
     report(&files, &compressed);
     let total: usize = compressed.values().sum();
@@ -80,7 +85,40 @@ pub(crate) fn build(dev: bool, out: Option<&Path>) -> Result<()> {
         dev || total <= LIMIT,
         "the page is {total} bytes compressed; at most {LIMIT} are allowed"
     );
+    fs::write(&stamp, inputs)?;
     Ok(())
+}
+
+/// What the page is made of, to know whether it must be made again.
+fn inputs<'a>(
+    root: &Path,
+    out: &Path,
+    dev: bool,
+    modules: impl Iterator<Item = &'a PathBuf>,
+) -> Result<String> {
+    let mut digest = Sha256::new();
+    let mut add = |content: &[u8]| {
+        digest.update(content.len().to_le_bytes());
+        digest.update(content);
+    };
+    add(out.as_os_str().as_encoded_bytes());
+    add(&[dev.into(), root.join(WASM_OPT).exists().into()]);
+    let own = env::current_exe()?.metadata()?;
+    add(format!("{:?} {}", own.modified()?, own.len()).as_bytes());
+    for module in modules {
+        add(&read(module)?);
+    }
+    let mut files = Files::new();
+    add_folder(&root.join(STATIC), "", &mut files)?;
+    for (name, content) in &files {
+        add(name.as_bytes());
+        add(content);
+    }
+    Ok(hex(&digest.finalize()))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| path.display().to_string())
 }
 
 /// Checks the code that only a browser runs.
@@ -149,7 +187,7 @@ fn bindgen(wasm: &Path, name: &str, dev: bool, files: &mut Files) -> Result<()> 
 
 /// Runs npm's `wasm-opt` where it is installed; `scripts/setup` installs it.
 fn optimise(root: &Path, toolchain: &Toolchain, name: &str, wasm: &[u8]) -> Result<Vec<u8>> {
-    let tool = root.join("e2e/node_modules/.bin/wasm-opt");
+    let tool = root.join(WASM_OPT);
     if !tool.exists() {
         println!("wasm-opt is not installed (npm ci in e2e/): {name} is larger than need be");
         return Ok(wasm.to_vec());
@@ -231,30 +269,35 @@ fn with_hashes(mut files: Files) -> Result<Files> {
 }
 
 fn hash(content: &[u8]) -> String {
-    Sha256::digest(content)[..8]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex(&Sha256::digest(content)[..8])
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Writes files and their compressed forms; returns the sizes of the smallest.
 fn write(dist: &Path, files: &Files, dev: bool) -> Result<BTreeMap<String, usize>> {
-    if dist.exists() {
-        fs::remove_dir_all(dist)?;
-    }
     let mut sizes = BTreeMap::new();
+    let mut all = files.clone();
     for (name, content) in files {
-        let path = dist.join(name);
-        fs::create_dir_all(path.parent().context("a file has a folder")?)?;
-        fs::write(&path, content)?;
         let mut size = content.len();
         if !dev {
             let brotli = brotli(content)?;
             size = size.min(brotli.len());
-            fs::write(dist.join(format!("{name}.br")), brotli)?;
-            fs::write(dist.join(format!("{name}.gz")), gzip(content)?)?;
+            all.insert(format!("{name}.br"), brotli);
+            all.insert(format!("{name}.gz"), gzip(content)?);
         }
         sizes.insert(name.clone(), size);
+    }
+    // Last, since a server may be serving from there.
+    if dist.exists() {
+        fs::remove_dir_all(dist)?;
+    }
+    for (name, content) in &all {
+        let path = dist.join(name);
+        fs::create_dir_all(path.parent().context("a file has a folder")?)?;
+        fs::write(&path, content)?;
     }
     Ok(sizes)
 }
