@@ -6,11 +6,21 @@ import { Person } from './people.mjs';
 export async function meet(servers, meeting, who, options) {
   const list = [servers].flat();
   const people = [];
-  for (const person of who) people.push(await Person.start(person, options));
-  for (const [at, person] of people.entries()) {
-    await person.join(list[at % list.length], meeting, options);
+  try {
+    for (const person of who) people.push(await Person.start(person, options));
+    for (const [at, person] of people.entries()) {
+      await person.join(list[at % list.length], meeting, options);
+    }
+    return people;
+  } catch (error) {
+    // Nobody else knows of them yet: a browser that stays keeps the test from ending.
+    const reports = [];
+    for (const person of people) {
+      reports.push(await person.report());
+      await person.leave();
+    }
+    throw new Error(`${error.message}\n${reports.join('\n')}`);
   }
-  return people;
 }
 
 export async function leaveAll(people) {

@@ -21,6 +21,18 @@ const LIMIT: usize = 600 * 1024;
 const STATIC: &str = "yew-ui/static";
 const WASM_OPT: &str = "e2e/node_modules/.bin/wasm-opt";
 
+/// What wasm-opt may use of WebAssembly: what the compiler uses. All that it knows would include
+/// proposals that browsers have not.
+const FEATURES: [&str; 7] = [
+    "--enable-bulk-memory",
+    "--enable-bulk-memory-opt",
+    "--enable-multivalue",
+    "--enable-mutable-globals",
+    "--enable-nontrapping-float-to-int",
+    "--enable-reference-types",
+    "--enable-sign-ext",
+];
+
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
@@ -195,7 +207,7 @@ fn optimise(root: &Path, toolchain: &Toolchain, name: &str, wasm: &[u8]) -> Resu
     // Optimising takes most of the time: what was done once for the same input is kept.
     let cache = toolchain.target_dir(root).join("optimised");
     fs::create_dir_all(&cache)?;
-    let kept = cache.join(hash(wasm));
+    let kept = cache.join(hash(&[wasm, FEATURES.concat().as_bytes()].concat()));
     if let Ok(done) = fs::read(&kept) {
         return Ok(done);
     }
@@ -204,7 +216,7 @@ fn optimise(root: &Path, toolchain: &Toolchain, name: &str, wasm: &[u8]) -> Resu
     fs::write(&input, wasm)?;
     run(Command::new(tool)
         .arg("-Oz")
-        .arg("--all-features")
+        .args(FEATURES)
         .arg(&input)
         .arg("-o")
         .arg(&output))?;
@@ -256,7 +268,8 @@ fn with_hashes(mut files: Files) -> Result<Files> {
             }
             content = text.into_bytes();
         }
-        let new = if name == "index.html" {
+        // The icon is named by the page's code, which is not rewritten.
+        let new = if name == "index.html" || name == "icon.svg" {
             name.clone()
         } else {
             let (stem, extension) = name.rsplit_once('.').context("a file without extension")?;
