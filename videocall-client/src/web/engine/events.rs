@@ -22,9 +22,6 @@ pub(super) fn handle(shared: &Shared, event: SessionEvent) {
             engine.meter.joined(js::now());
             let Some(link) = &engine.link else { return };
             let transport = link.transport();
-            for camera in engine.cameras.values_mut() {
-                camera.restart();
-            }
             let session_id = session.get();
             tell(Event::Connection(Connection::Connected {
                 transport,

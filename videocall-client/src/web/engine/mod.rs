@@ -228,6 +228,10 @@ fn connect(shared: &Shared) {
             match opened {
                 Ok(link) => {
                     engine.link = Some(link);
+                    // The server begins to say what it wants before it says Welcome.
+                    for camera in engine.cameras.values_mut() {
+                        camera.restart();
+                    }
                     engine.session.opened(js::now());
                 }
                 Err(reason) => engine.session.lost(js::now(), None, &reason),
