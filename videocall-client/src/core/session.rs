@@ -113,6 +113,9 @@ pub struct Session {
     backoff: Backoff,
     publish: PublishState,
     subscribe: Subscribe,
+    /// Whether they changed since Hello, which the server has not answered yet.
+    publish_changed: bool,
+    subscribe_changed: bool,
     identity: Option<(SessionId, Bytes)>,
     secret: Bytes,
     roster: Vec<Participant>,
@@ -139,6 +142,8 @@ impl Session {
                 all: true,
                 wants: Vec::new(),
             },
+            publish_changed: false,
+            subscribe_changed: false,
             identity: None,
             secret: Bytes::new(),
             roster: Vec::new(),
@@ -189,6 +194,7 @@ impl Session {
             return;
         }
         self.state = State::Greeting;
+        (self.publish_changed, self.subscribe_changed) = (false, false);
         self.heard = now;
         self.pinged = now;
         self.ping = None;
@@ -255,9 +261,8 @@ impl Session {
     pub fn set_publish(&mut self, publish: PublishState) {
         if publish != self.publish {
             self.publish = publish;
-            if self.is_joined() {
-                self.control(Message::PublishState(self.publish.clone()));
-            }
+            self.publish_changed = true;
+            self.tell_changes();
         }
     }
 
@@ -265,9 +270,20 @@ impl Session {
     pub fn set_subscribe(&mut self, subscribe: Subscribe) {
         if subscribe != self.subscribe {
             self.subscribe = subscribe;
-            if self.is_joined() {
-                self.control(Message::Subscribe(self.subscribe.clone()));
-            }
+            self.subscribe_changed = true;
+            self.tell_changes();
+        }
+    }
+
+    fn tell_changes(&mut self) {
+        if !self.is_joined() {
+            return;
+        }
+        if std::mem::take(&mut self.publish_changed) {
+            self.control(Message::PublishState(self.publish.clone()));
+        }
+        if std::mem::take(&mut self.subscribe_changed) {
+            self.control(Message::Subscribe(self.subscribe.clone()));
         }
     }
 
@@ -375,6 +391,7 @@ impl Session {
         self.roster.clear();
         self.events.push_back(Event::Joined(session));
         self.update_roster(welcome.roster.unwrap_or_default());
+        self.tell_changes();
         self.ping(now);
     }
 
@@ -523,6 +540,35 @@ mod tests {
         assert_eq!(&hello.session_secret[..], [7; 16]);
         session.receive(ms(1160), welcome(9));
         assert_eq!(session.id(), SessionId::new(9));
+    }
+
+    #[test]
+    fn what_changes_between_hello_and_welcome_is_told_after_it() {
+        let mut session = Session::new("Ann".into(), "test".into(), 1);
+        session.opened(ms(0));
+        sent(&mut session);
+        let publish = PublishState {
+            streams: vec![Default::default()],
+        };
+        session.set_publish(publish.clone());
+        session.set_subscribe(Subscribe {
+            all: false,
+            wants: Vec::new(),
+        });
+        assert!(sent(&mut session).is_empty());
+        session.receive(ms(10), welcome(1));
+        let told = sent(&mut session);
+        assert!(told.contains(&Message::PublishState(publish)), "{told:?}");
+        assert!(
+            told.iter()
+                .any(|message| matches!(message, Message::Subscribe(_))),
+            "{told:?}"
+        );
+        session.set_subscribe(Subscribe {
+            all: false,
+            wants: Vec::new(),
+        });
+        assert!(sent(&mut session).is_empty());
     }
 
     #[test]
