@@ -1,0 +1,277 @@
+//! The native drivers against servers on real sockets.
+#![cfg(not(target_arch = "wasm32"))]
+#![allow(clippy::unwrap_used)]
+
+use std::{net::SocketAddr, time::Duration};
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use tokio::{
+    net::{TcpListener, UdpSocket},
+    sync::mpsc,
+    time::timeout,
+};
+use tokio_tungstenite::tungstenite::Message as WsMessage;
+use videocall_client::{
+    core::session::Event,
+    native::{Client, JoinOptions, Servers, Trust},
+};
+use videocall_types::{
+    close::CloseReason,
+    ids::{MediaKind, SessionId},
+    packet,
+    view::{PacketView, Routing},
+    wire::{Hello, MediaPacket, PublishState, Subscribe, Welcome, control::Message},
+};
+use wtransport::{Connection, Endpoint, Identity, ServerConfig};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn options(servers: Servers) -> JoinOptions {
+    JoinOptions {
+        servers,
+        meeting: "stand up/é".into(),
+        user: "ann".into(),
+        display_name: "Ann".into(),
+        program: "test/1".into(),
+        publish: PublishState::default(),
+        subscribe: Subscribe::default(),
+    }
+}
+
+fn routing(kind: MediaKind) -> Routing {
+    Routing {
+        kind,
+        stream_id: 1,
+        spatial: 0,
+        temporal: 0,
+        keyframe: kind == MediaKind::Video,
+        depends_back: 0,
+        frame_number: 1,
+        capture_us: 1,
+        audio_level: 0,
+        encrypted: false,
+    }
+}
+
+fn welcome(session_id: u64) -> Bytes {
+    packet::control(Message::Welcome(Welcome {
+        session_id,
+        user_id: Bytes::from_static(b"ann"),
+        session_secret: Bytes::from_static(&[9; 16]),
+        heartbeat_interval_ms: 5000,
+        ..Welcome::default()
+    }))
+}
+
+fn control_of(bytes: &Bytes) -> Option<Message> {
+    let view = PacketView::parse(bytes).unwrap();
+    view.control.as_ref()?;
+    packet::read_control(bytes, &view).unwrap()
+}
+
+/// The next event that is of interest.
+async fn event<T>(client: &mut Client, mut choose: impl FnMut(Event) -> Option<T>) -> T {
+    let wait = async {
+        loop {
+            let event = client.next_event().await.expect("the session goes on");
+            if let Some(chosen) = choose(event) {
+                return chosen;
+            }
+        }
+    };
+    timeout(PATIENCE, wait).await.expect("the event comes")
+}
+
+async fn joined(client: &mut Client) -> u64 {
+    event(client, |event| match event {
+        Event::Joined(session) => Some(session.get()),
+        _ => None,
+    })
+    .await
+}
+
+async fn media(client: &mut Client) -> (MediaKind, Bytes) {
+    event(client, |event| match event {
+        Event::Media(media) => Some((media.routing.kind, media.payload)),
+        _ => None,
+    })
+    .await
+}
+
+/// Welcomes connections 1, 2, … and echoes media; the first connection ends without a word at its
+/// first media packet if `fickle`. Hellos and Closes are told.
+async fn websocket_server(fickle: bool) -> (String, mpsc::Receiver<Message>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    let (tell, told) = mpsc::channel(64);
+    tokio::spawn(async move {
+        for number in 1u64.. {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+            while let Some(Ok(message)) = socket.next().await {
+                let WsMessage::Binary(bytes) = message else {
+                    continue;
+                };
+                match control_of(&bytes) {
+                    Some(hello @ Message::Hello(_)) => {
+                        tell.send(hello).await.unwrap();
+                        let welcome = welcome(number);
+                        socket.send(WsMessage::Binary(welcome)).await.unwrap();
+                    }
+                    Some(close @ Message::Close(_)) => tell.send(close).await.unwrap(),
+                    Some(_) => {}
+                    None if fickle && number == 1 => break,
+                    None => socket.send(WsMessage::Binary(bytes)).await.unwrap(),
+                }
+            }
+        }
+    });
+    (url, told)
+}
+
+async fn hello(told: &mut mpsc::Receiver<Message>) -> Hello {
+    match timeout(PATIENCE, told.recv()).await.unwrap() {
+        Some(Message::Hello(hello)) => hello,
+        other => panic!("no Hello, but {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_lost_websocket_comes_back_as_the_same_participant_and_leaves_with_a_word() {
+    let (url, mut told) = websocket_server(true).await;
+    let mut client = Client::join(options(Servers {
+        websocket: Some(url),
+        ..Servers::default()
+    }));
+    assert_eq!(joined(&mut client).await, 1);
+    assert_eq!(hello(&mut told).await.replaces_session, 0);
+    let handle = client.handle();
+    let packet = MediaPacket {
+        data: Bytes::from_static(b"frame"),
+        ..MediaPacket::default()
+    };
+    let send = || handle.send_media(routing(MediaKind::Video), packet.clone());
+    send().await.unwrap();
+    assert_eq!(joined(&mut client).await, 2);
+    let second = hello(&mut told).await;
+    assert_eq!(second.replaces_session, 1);
+    assert_eq!(&second.session_secret[..], [9; 16]);
+    send().await.unwrap();
+    let (kind, payload) = media(&mut client).await;
+    assert_eq!(kind, MediaKind::Video);
+    assert!(payload.windows(5).any(|bytes| bytes == b"frame"));
+    handle.leave().await.unwrap();
+    let reason = event(&mut client, |event| match event {
+        Event::Closed { reason, .. } => Some(reason),
+        _ => None,
+    })
+    .await;
+    assert_eq!(reason, Some(CloseReason::Normal));
+    let close = timeout(PATIENCE, told.recv()).await.unwrap();
+    assert!(matches!(close, Some(Message::Close(_))), "{close:?}");
+    let end = timeout(PATIENCE, client.next_event()).await.unwrap();
+    assert!(end.is_none());
+}
+
+#[tokio::test]
+async fn a_server_that_swallows_udp_is_joined_over_websocket() {
+    // Bound and never read: as a firewall that drops.
+    let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let (url, _told) = websocket_server(false).await;
+    let mut client = Client::join(options(Servers {
+        webtransport: Some(format!("https://{}", silent.local_addr().unwrap())),
+        websocket: Some(url),
+        trust: Trust::Hashes(vec![[0; 32]]),
+    }));
+    assert_eq!(joined(&mut client).await, 1);
+}
+
+async fn read_framed(stream: &mut wtransport::RecvStream) -> Bytes {
+    let mut length = [0; 4];
+    stream.read_exact(&mut length).await.unwrap();
+    let mut packet = vec![0; u32::from_be_bytes(length) as usize];
+    stream.read_exact(&mut packet).await.unwrap();
+    packet.into()
+}
+
+/// Welcomes one client, sends its sound back as a datagram and its picture on a stream, and then
+/// removes it.
+async fn serve_webtransport(connection: Connection) {
+    let (mut control, mut control_in) = connection.accept_bi().await.unwrap();
+    let hello = read_framed(&mut control_in).await;
+    assert!(matches!(control_of(&hello), Some(Message::Hello(_))));
+    let welcome = welcome(7);
+    let length = (welcome.len() as u32).to_be_bytes();
+    control.write_all(&length).await.unwrap();
+    control.write_all(&welcome).await.unwrap();
+    let sound = connection.receive_datagram().await.unwrap().payload();
+    connection.send_datagram(&sound).unwrap();
+    let mut stream = connection.accept_uni().await.unwrap();
+    let picture = stream.quic_stream_mut().read_to_end(100_000).await.unwrap();
+    assert_eq!(
+        PacketView::parse(&picture).unwrap().session_id,
+        SessionId::new(7).unwrap().get()
+    );
+    let mut back = connection.open_uni().await.unwrap().await.unwrap();
+    back.write_all(&picture).await.unwrap();
+    back.finish().await.unwrap();
+    // A request that comes after the picture arrived there.
+    while !matches!(
+        control_of(&read_framed(&mut control_in).await),
+        Some(Message::KeyframeRequest(_))
+    ) {}
+    connection.close(CloseReason::Removed.code().into(), b"by the host");
+    connection.closed().await;
+}
+
+#[tokio::test]
+async fn webtransport_carries_control_sound_and_pictures_and_the_reason_of_its_end() {
+    let identity = Identity::self_signed(["localhost", "127.0.0.1"]).unwrap();
+    let hash = *identity.certificate_chain().as_slice()[0].hash().as_ref();
+    let config = ServerConfig::builder()
+        .with_bind_address(SocketAddr::from(([127, 0, 0, 1], 0)))
+        .with_identity(identity)
+        .build();
+    let server = Endpoint::server(config).unwrap();
+    let address = server.local_addr().unwrap();
+    let serving = tokio::spawn(async move {
+        let request = server.accept().await.await.unwrap();
+        assert_eq!(request.path(), "/lobby/ann/stand%20up%2F%C3%A9");
+        Box::pin(serve_webtransport(request.accept().await.unwrap())).await;
+    });
+    let mut client = Client::join(options(Servers {
+        webtransport: Some(format!("https://{address}")),
+        websocket: None,
+        trust: Trust::Hashes(vec![hash]),
+    }));
+    assert_eq!(joined(&mut client).await, 7);
+    let handle = client.handle();
+    for kind in [MediaKind::Audio, MediaKind::Video] {
+        let data = match kind {
+            MediaKind::Audio => Bytes::from_static(&[1; 100]),
+            _ => Bytes::from_static(&[2; 50_000]),
+        };
+        let packet = MediaPacket {
+            data,
+            ..MediaPacket::default()
+        };
+        handle.send_media(routing(kind), packet).await.unwrap();
+        assert_eq!(media(&mut client).await.0, kind);
+    }
+    let publisher = SessionId::new(3).unwrap();
+    handle
+        .request_keyframe(publisher, MediaKind::Video)
+        .await
+        .unwrap();
+    let (reason, text) = event(&mut client, |event| match event {
+        Event::Closed { reason, text } => Some((reason, text)),
+        _ => None,
+    })
+    .await;
+    assert_eq!(
+        (reason, text.as_str()),
+        (Some(CloseReason::Removed), "by the host")
+    );
+    timeout(PATIENCE, serving).await.unwrap().unwrap();
+}
