@@ -1,0 +1,1 @@
+//! Distributes a run over workers.

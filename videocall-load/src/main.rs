@@ -1,0 +1,3 @@
+//! The load tester's program.
+
+fn main() {}

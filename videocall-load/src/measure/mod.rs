@@ -1,0 +1,1 @@
+//! Records what connections meet with.

@@ -1,0 +1,1 @@
+//! Tells how a run went.
