@@ -91,7 +91,7 @@ impl Meeting {
             participant.streams.iter_mut().for_each(Stream::forget_told);
         }
         if let Some(replaced) = SessionId::new(hello.replaces_session) {
-            self.replace(now, replaced, &hello.session_secret);
+            self.replace(now, session, replaced, &hello.session_secret);
         }
         // A display name is a wish; what cannot be shown leaves the admitted one.
         if let Ok(name) = UserId::parse(&hello.display_name)
@@ -158,20 +158,6 @@ impl Meeting {
         }
     }
 
-    /// Takes over the place of a client's earlier session, if the secret proves that it is the
-    /// same client.
-    fn replace(&mut self, now: Instant, replaced: SessionId, secret: &[u8]) {
-        let proven = self
-            .participants
-            .get(&replaced)
-            .and_then(Participant::local)
-            .is_some_and(|local| equal_in_constant_time(&local.secret, secret));
-        if proven {
-            self.close(replaced, Fatal::new(CloseReason::Replaced));
-            self.leave(now, replaced);
-        }
-    }
-
     fn publish(
         &mut self,
         now: Instant,
@@ -229,8 +215,18 @@ impl Meeting {
                 self.demand_changed = true;
                 self.flush_remote_demand();
             }
+            Some(bus_control::Message::ReplaceSession(request)) => {
+                self.replaced_elsewhere(now, &request);
+            }
             None => {}
         }
+    }
+
+    /// Tells the other nodes again what they were told, in case it was lost.
+    pub fn refresh(&mut self) {
+        self.tell_other_nodes();
+        self.demand_changed = self.other_nodes_take_part();
+        self.flush_remote_demand();
     }
 
     /// Asks the other nodes for what they have of this meeting, and tells them what is here: after
@@ -255,9 +251,4 @@ impl Meeting {
             local.egress.push_control(packet);
         }
     }
-}
-
-/// Compares without telling by its time where the difference lies.
-fn equal_in_constant_time(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0, |diff, (a, b)| diff | (a ^ b)) == 0
 }

@@ -3,12 +3,14 @@
 //! - `media`: the way of a media packet.
 //! - `control`: messages of clients and of other nodes.
 //! - `roster`: joining, leaving, and telling of it.
+//! - `replace`: a client that comes back ends its earlier session.
 //! - `demand`: subscriptions, layer demand and keyframe requests.
 //! - `timers`: everything that happens by time.
 
 mod control;
 mod demand;
 mod media;
+mod replace;
 mod roster;
 mod timers;
 
@@ -181,6 +183,7 @@ pub struct Meeting {
     speakers: Speakers,
     outputs: VecDeque<Output>,
     roster: roster::Changes,
+    replacements: Vec<replace::Replacement>,
     /// Layers of remote publishers that local receivers want must be told to their nodes.
     demand_changed: bool,
     next_scan: Option<Instant>,
@@ -202,6 +205,7 @@ impl Meeting {
             ungreeted: VecDeque::new(),
             outputs: VecDeque::new(),
             roster: roster::Changes::default(),
+            replacements: Vec::new(),
             demand_changed: false,
             next_scan: None,
             deadline: None,

@@ -119,6 +119,7 @@ impl Meeting {
             self.unsubscribe(now, session);
         }
         self.speakers.remove(session);
+        self.forget_replacement(session);
         self.roster
             .left(session, local, now + self.config.roster_delay);
         self.schedule(now + self.config.roster_delay);
@@ -202,6 +203,7 @@ impl Meeting {
                     };
                     self.participants
                         .insert(session, Participant::new(info, place));
+                    self.retry_replacement(session);
                 }
             }
             self.roster.remote_changed(session, due);
@@ -237,7 +239,7 @@ impl Meeting {
         self.update_all_demand(now);
     }
 
-    /// The local participants, for nodes that come later.
+    /// The local participants, for nodes that come later. Its owner gives it a version.
     pub fn local_roster(&self) -> NodeRoster {
         let local = self
             .participants
@@ -245,6 +247,7 @@ impl Meeting {
             .filter(|participant| participant.local().is_some());
         NodeRoster {
             participants: local.map(|participant| participant.info.clone()).collect(),
+            version: 0,
         }
     }
 

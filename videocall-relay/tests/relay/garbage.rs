@@ -7,7 +7,7 @@ use videocall_types::{
     wire::{
         Hello, KeyframeRequest, LayerInfo, Participant, PublishState, StreamDemand, StreamInfo,
         Subscribe, Want,
-        bus::{BusControl, NodeDemand, NodeRoster, PublisherDemand, bus_control},
+        bus::{BusControl, NodeDemand, NodeRoster, PublisherDemand, ReplaceSession, bus_control},
         control::Message,
     },
 };
@@ -100,7 +100,10 @@ fn bus_message() -> impl Strategy<Value = bus_control::Message> {
                 ..Participant::default()
             };
             let participants = participants.into_iter().map(participant).collect();
-            bus_control::Message::Roster(NodeRoster { participants })
+            bus_control::Message::Roster(NodeRoster {
+                participants,
+                version: 0,
+            })
         }),
         publishers.prop_map(|publishers| {
             let publisher = |(session, kind, spatial_mask)| PublisherDemand {
@@ -113,6 +116,12 @@ fn bus_message() -> impl Strategy<Value = bus_control::Message> {
             };
             let publishers = publishers.into_iter().map(publisher).collect();
             bus_control::Message::Demand(NodeDemand { publishers })
+        }),
+        (number(), prop::collection::vec(any::<u8>(), 0..40)).prop_map(|(session, secret)| {
+            bus_control::Message::ReplaceSession(ReplaceSession {
+                session_id: session.into(),
+                secret_sha256: secret.into(),
+            })
         }),
         Just(bus_control::Message::Sync(Default::default())),
     ]

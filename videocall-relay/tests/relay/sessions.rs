@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use prost::Message as _;
+use sha2::{Digest, Sha256};
 use videocall_relay::{RelayConfig, Violation};
 use videocall_types::{
     close::CloseReason,
@@ -15,7 +16,7 @@ use videocall_types::{
 
 use crate::{
     bounds::opaque,
-    world::{World, delta, frame_bytes, hello, id, key, millis},
+    world::{Client, World, delta, frame_bytes, hello, id, key, millis},
 };
 
 #[test]
@@ -130,6 +131,65 @@ fn whoever_proves_to_be_the_same_replaces_its_earlier_session() {
     world.hello(&again, replacing(&secret.unwrap()));
     assert_eq!(world.closed, [(earlier.session, CloseReason::Replaced)]);
     assert_eq!(world.nodes[0].meeting.local_count(), 2);
+}
+
+fn secret_of(world: &World, client: &Client) -> Bytes {
+    let welcome = |message| match message {
+        Message::Welcome(welcome) => Some(welcome.session_secret),
+        _ => None,
+    };
+    let messages = world.drain(client).messages();
+    messages.into_iter().find_map(welcome).unwrap()
+}
+
+#[test]
+fn an_earlier_session_on_another_node_is_replaced_too() {
+    let mut world = World::new(2, RelayConfig::default());
+    let earlier = world.join_with_camera(0, 1);
+    let near = world.join(0, 2);
+    let secret = secret_of(&world, &earlier);
+    let replacing = |secret: &[u8]| Hello {
+        replaces_session: 1,
+        session_secret: Bytes::copy_from_slice(secret),
+        ..hello()
+    };
+    let hash = Sha256::digest(&secret);
+    for (number, guess) in (10..).zip([&[9; 16][..], b"", &[0; 32], &hash, &hash[..16]]) {
+        let thief = world.join_silent(1, number);
+        world.hello(&thief, replacing(guess));
+        world.leave(&thief);
+    }
+    assert!(world.closed.is_empty());
+    let again = world.join_silent(1, 4);
+    world.hello(&again, replacing(&secret));
+    assert_eq!(world.closed, [(earlier.session, CloseReason::Replaced)]);
+    world.advance(millis(100));
+    assert_eq!(world.nodes[0].meeting.local_count(), 1);
+    assert_eq!(world.nodes[1].meeting.count(), 2);
+    let told = world.drain(&near).messages();
+    let left = |message: &Message| matches!(message, Message::Roster(roster) if roster.left == [1]);
+    assert!(told.iter().any(left));
+}
+
+#[test]
+fn an_earlier_session_is_replaced_as_soon_as_its_node_can_be_heard() {
+    let mut world = World::new(2, RelayConfig::default());
+    let earlier = world.join(0, 1);
+    let secret = secret_of(&world, &earlier);
+    world.partitioned = true;
+    let again = world.join_silent(1, 2);
+    let replacing = Hello {
+        replaces_session: 1,
+        session_secret: secret,
+        ..hello()
+    };
+    world.hello(&again, replacing);
+    world.partitioned = false;
+    for node in &mut world.nodes {
+        node.meeting.synchronize();
+    }
+    world.pump();
+    assert_eq!(world.closed, [(earlier.session, CloseReason::Replaced)]);
 }
 
 #[test]

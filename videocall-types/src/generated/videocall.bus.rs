@@ -4,7 +4,7 @@ pub struct BusControl {
     /// Node.node_id of the sender.
     #[prost(string, tag = "1")]
     pub node_id: ::prost::alloc::string::String,
-    #[prost(oneof = "bus_control::Message", tags = "2, 3, 4, 5")]
+    #[prost(oneof = "bus_control::Message", tags = "2, 3, 4, 5, 6")]
     pub message: ::core::option::Option<bus_control::Message>,
 }
 /// Nested message and enum types in `BusControl`.
@@ -22,6 +22,9 @@ pub mod bus_control {
         /// Every node with participants answers with its roster and demand.
         #[prost(message, tag = "5")]
         Sync(super::Sync),
+        /// A client that came back on the sender's node ends its earlier session.
+        #[prost(message, tag = "6")]
+        ReplaceSession(super::ReplaceSession),
     }
 }
 /// Also the value in the roster bucket, under the key <meeting>.<node>.
@@ -29,6 +32,10 @@ pub mod bus_control {
 pub struct NodeRoster {
     #[prost(message, repeated, tag = "1")]
     pub participants: ::prost::alloc::vec::Vec<super::Participant>,
+    /// Counts up within one run of a node. Bucket and messages are two ways: a receiver takes no
+    /// roster that is older than what it has; 0 is of unknown age.
+    #[prost(uint64, tag = "2")]
+    pub version: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct NodeDemand {
@@ -44,3 +51,12 @@ pub struct PublisherDemand {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Sync {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReplaceSession {
+    #[prost(uint64, tag = "1")]
+    pub session_id: u64,
+    /// SHA-256 of Hello.session_secret. Only the node that gave out the secret can tell whether it is
+    /// right, and nobody who listens learns the secret.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub secret_sha256: ::prost::bytes::Bytes,
+}
