@@ -234,7 +234,7 @@ impl Settings {
             node: NodeConfig {
                 max_sessions: self.max_sessions.unwrap_or(defaults.max_sessions),
                 max_meetings: self.max_meetings.unwrap_or(defaults.max_meetings),
-                relay: defaults.relay,
+                ..defaults
             },
             drain: Duration::from_secs(self.drain_seconds.unwrap_or(10)),
             log_format: self.log_format.unwrap_or_default(),

@@ -15,6 +15,7 @@ pub mod bus;
 mod meeting;
 mod metrics;
 mod node;
+mod peers;
 mod session;
 
 pub use admission::{Admission, Admitted, GuestAdmission, JoinRequest, Refusal, Transport};

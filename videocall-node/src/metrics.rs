@@ -75,7 +75,7 @@ impl Node {
             .absolute(shared.joined.load(Relaxed));
         counter!("videocall_joins_total", "result" => "refused")
             .absolute(shared.refused.load(Relaxed));
-        let counters = &shared.counters;
+        let counters = &shared.environment.counters;
         let directions = [("in", counters.incoming()), ("out", counters.outgoing())];
         for (direction, counts) in directions {
             for (kind, (packets, bytes)) in KINDS.into_iter().zip(counts) {
@@ -95,7 +95,7 @@ impl Node {
         }
         counter!("videocall_keyframe_requests_total").absolute(counters.keyframe_requests());
         counter!("videocall_layer_switches_total").absolute(counters.layer_switches());
-        let bus = shared.bus.health();
+        let bus = shared.environment.bus.health();
         counter!("videocall_bus_dropped_total").absolute(bus.dropped);
         gauge!("videocall_bus_healthy").set(if bus.problems.is_empty() { 1.0 } else { 0.0 });
     }

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use tokio::{sync::Notify, time};
 use tracing::info;
-use videocall_relay::{Counters, Fatal, Joined, Meeting, RelayConfig};
+use videocall_relay::{Counters, Fatal, Joined, RelayConfig};
 use videocall_types::{
     close::CloseReason,
     ids::{MeetingId, NodeId, SessionId},
@@ -34,6 +34,10 @@ pub struct NodeConfig {
     pub max_meetings: usize,
     /// Participants at once.
     pub max_sessions: usize,
+    /// How often other nodes are told again who is here and what is wanted.
+    pub roster_refresh: Duration,
+    /// A node that was not heard of for so long is gone; a few times `roster_refresh`.
+    pub node_timeout: Duration,
 }
 
 impl Default for NodeConfig {
@@ -42,6 +46,8 @@ impl Default for NodeConfig {
             relay: RelayConfig::default(),
             max_meetings: 10_000,
             max_sessions: 20_000,
+            roster_refresh: Duration::from_secs(5),
+            node_timeout: Duration::from_secs(15),
         }
     }
 }
@@ -62,11 +68,7 @@ pub struct Node {
 }
 
 pub(crate) struct Shared {
-    pub(crate) id: NodeId,
-    config: NodeConfig,
-    relay: Arc<RelayConfig>,
-    pub(crate) counters: Arc<Counters>,
-    pub(crate) bus: Arc<dyn Bus>,
+    pub(crate) environment: Arc<Environment>,
     admission: Arc<dyn Admission>,
     pub(crate) meetings: Mutex<FxHashMap<MeetingId, Arc<MeetingShell>>>,
     pub(crate) sessions: [AtomicUsize; 2],
@@ -76,17 +78,31 @@ pub(crate) struct Shared {
     left: Notify,
 }
 
+/// What the meetings of a node share.
+pub(crate) struct Environment {
+    pub(crate) node: NodeId,
+    pub(crate) config: NodeConfig,
+    pub(crate) relay: Arc<RelayConfig>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) bus: Arc<dyn Bus>,
+    /// Of the last roster that was told, of whichever meeting.
+    pub(crate) roster_version: AtomicU64,
+}
+
 impl Node {
     /// A node that takes participants at once.
     pub fn new(config: NodeConfig, bus: Arc<dyn Bus>, admission: Arc<dyn Admission>) -> Self {
         crate::metrics::describe();
         Self {
             shared: Arc::new(Shared {
-                id: NodeId::from_random(rand::random()),
-                relay: Arc::new(config.relay.clone()),
-                config,
-                counters: Arc::default(),
-                bus,
+                environment: Arc::new(Environment {
+                    node: NodeId::from_random(rand::random()),
+                    relay: Arc::new(config.relay.clone()),
+                    config,
+                    counters: Arc::default(),
+                    bus,
+                    roster_version: AtomicU64::new(0),
+                }),
                 admission,
                 meetings: Mutex::default(),
                 sessions: Default::default(),
@@ -100,7 +116,7 @@ impl Node {
 
     /// This run of this node.
     pub fn id(&self) -> &NodeId {
-        &self.shared.id
+        &self.shared.environment.node
     }
 
     /// Lets somebody into a meeting. Must be called within a tokio runtime.
@@ -120,12 +136,8 @@ impl Node {
 
     async fn try_join(&self, request: &JoinRequest) -> Result<Session, Refusal> {
         let shared = &self.shared;
-        if shared.draining.load(Relaxed) {
-            return Err(Refusal::unavailable(
-                CloseReason::GoingAway,
-                "the server is shutting down: try another",
-            ));
-        }
+        let config = &shared.environment.config;
+        self.refuse_while_draining()?;
         let admitted = shared.admission.admit(request).await?;
         let guard = SessionGuard::new(self, request.transport).ok_or_else(|| {
             Refusal::unavailable(CloseReason::Full, "the server is full: try again later")
@@ -141,8 +153,9 @@ impl Node {
         };
         let id = joined.session;
         let mut meetings = shared.meetings.lock();
-        if !meetings.contains_key(&admitted.meeting) && meetings.len() >= shared.config.max_meetings
-        {
+        // Again, under the lock under which a drain looks whom to tell.
+        self.refuse_while_draining()?;
+        if !meetings.contains_key(&admitted.meeting) && meetings.len() >= config.max_meetings {
             return Err(Refusal::unavailable(
                 CloseReason::Full,
                 "the server has no room for another meeting: try again later",
@@ -151,31 +164,23 @@ impl Node {
         let shell = meetings
             .entry(admitted.meeting)
             .or_insert_with_key(|meeting| {
-                let relay = Meeting::new(
-                    shared.id.clone(),
-                    shared.relay.clone(),
-                    shared.counters.clone(),
-                );
-                MeetingShell::start(
-                    meeting.clone(),
-                    shared.id.clone(),
-                    relay,
-                    shared.bus.clone(),
-                )
+                MeetingShell::start(meeting.clone(), shared.environment.clone())
             })
             .clone();
-        let (egress, end) = shell
-            .join(joined, shared.relay.max_sessions)
-            .ok_or_else(|| {
-                Refusal::unavailable(CloseReason::Full, "the meeting is full: try again later")
-            })?;
+        let egress = shell.join(joined).ok_or_else(|| {
+            Refusal::unavailable(CloseReason::Full, "the meeting is full: try again later")
+        })?;
         drop(meetings);
-        Ok(Session::new(
-            id,
-            shell.clone(),
-            egress,
-            end,
-            guard.of(shell),
+        Ok(Session::new(id, shell.clone(), egress, guard.of(shell)))
+    }
+
+    fn refuse_while_draining(&self) -> Result<(), Refusal> {
+        if !self.shared.draining.load(Relaxed) {
+            return Ok(());
+        }
+        Err(Refusal::unavailable(
+            CloseReason::GoingAway,
+            "the server is shutting down: try another",
         ))
     }
 
@@ -224,7 +229,7 @@ impl Node {
     /// How the node is. A bus that is lost makes it neither dead nor unready: meetings on this
     /// node go on, and taking it out of service would end them.
     pub fn health(&self) -> Health {
-        let mut problems = self.shared.bus.health().problems;
+        let mut problems = self.shared.environment.bus.health().problems;
         let draining = self.shared.draining.load(Relaxed);
         if draining {
             problems.push("shutting down".to_owned());
@@ -251,7 +256,7 @@ impl SessionGuard {
             shell: None,
         };
         node.shared.sessions[transport as usize].fetch_add(1, Relaxed);
-        (node.sessions() <= node.shared.config.max_sessions).then_some(guard)
+        (node.sessions() <= node.shared.environment.config.max_sessions).then_some(guard)
     }
 
     fn of(mut self, shell: Arc<MeetingShell>) -> Self {

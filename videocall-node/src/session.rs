@@ -2,7 +2,7 @@
 
 use std::{
     future::poll_fn,
-    sync::{Arc, OnceLock},
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -25,7 +25,6 @@ pub struct Session {
     id: SessionId,
     shell: Arc<MeetingShell>,
     egress: Arc<Egress>,
-    end: Arc<OnceLock<Fatal>>,
     _guard: SessionGuard,
 }
 
@@ -34,14 +33,12 @@ impl Session {
         id: SessionId,
         shell: Arc<MeetingShell>,
         egress: Arc<Egress>,
-        end: Arc<OnceLock<Fatal>>,
         guard: SessionGuard,
     ) -> Self {
         Self {
             id,
             shell,
             egress,
-            end,
             _guard: guard,
         }
     }
@@ -83,9 +80,8 @@ impl Session {
 
     /// Why the session is over, once [`next_batch`](Self::next_batch) says that it is.
     pub fn close_reason(&self) -> Fatal {
-        self.end
-            .get()
-            .cloned()
+        self.shell
+            .end_of(self.id)
             .unwrap_or_else(|| Fatal::new(CloseReason::Normal))
     }
 }

@@ -38,7 +38,29 @@ struct Shared {
 #[derive(Debug)]
 struct Member {
     bus: u64,
+    subscription: u64,
     events: mpsc::Sender<BusEvent>,
+}
+
+/// Takes the subscription out of the hub when it is dropped.
+#[derive(Debug)]
+struct Subscription {
+    shared: Arc<Shared>,
+    meeting: String,
+    id: u64,
+    events: mpsc::Receiver<BusEvent>,
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let mut meetings = self.shared.meetings.lock();
+        if let Some(members) = meetings.get_mut(&self.meeting) {
+            members.retain(|member| member.subscription != self.id);
+            if members.is_empty() {
+                meetings.remove(&self.meeting);
+            }
+        }
+    }
 }
 
 impl EmbeddedHub {
@@ -52,13 +74,13 @@ impl EmbeddedHub {
 
     /// How many subscriptions there are to a meeting.
     pub fn subscriptions(&self, meeting: &str) -> usize {
-        let meetings = self.shared.meetings.lock();
-        meetings.get(meeting).map_or(0, |members| {
-            members
-                .iter()
-                .filter(|member| !member.events.is_closed())
-                .count()
-        })
+        self.shared.meetings.lock().get(meeting).map_or(0, Vec::len)
+    }
+
+    /// How many meetings anything is kept of.
+    pub fn meetings(&self) -> usize {
+        let meetings = self.shared.meetings.lock().len();
+        meetings.max(self.shared.rosters.lock().len())
     }
 }
 
@@ -77,18 +99,14 @@ impl Default for EmbeddedBus {
 
 impl EmbeddedBus {
     fn publish(&self, meeting: &str, event: &BusEvent) {
-        let mut meetings = self.shared.meetings.lock();
-        let Some(members) = meetings.get_mut(meeting) else {
+        let meetings = self.shared.meetings.lock();
+        let Some(members) = meetings.get(meeting) else {
             return;
         };
-        members.retain(|member| !member.events.is_closed());
         for member in members.iter().filter(|member| member.bus != self.id) {
             if member.events.try_send(event.clone()).is_err() {
                 self.shared.dropped.fetch_add(1, Relaxed);
             }
-        }
-        if members.is_empty() {
-            meetings.remove(meeting);
         }
     }
 }
@@ -103,8 +121,10 @@ impl Bus for EmbeddedBus {
                 let _ = events.try_send(BusEvent::RosterShard(node.clone(), roster.clone()));
             }
         }
+        let id = self.shared.next.fetch_add(1, Relaxed);
         let member = Member {
             bus: self.id,
+            subscription: id,
             events,
         };
         self.shared
@@ -113,9 +133,18 @@ impl Bus for EmbeddedBus {
             .entry(meeting.to_owned())
             .or_default()
             .push(member);
+        let subscription = Subscription {
+            shared: self.shared.clone(),
+            meeting: meeting.to_owned(),
+            id,
+            events: received,
+        };
         Ok(Box::pin(futures_util::stream::unfold(
-            received,
-            |mut received| async move { received.recv().await.map(|event| (event, received)) },
+            subscription,
+            |mut subscription| async move {
+                let event = subscription.events.recv().await?;
+                Some((event, subscription))
+            },
         )))
     }
 
@@ -133,17 +162,16 @@ impl Bus for EmbeddedBus {
         if roster.participants.is_empty() {
             nodes.remove(node);
         } else {
-            nodes.insert(node.clone(), roster.clone());
+            nodes.insert(node.clone(), roster);
         }
         if nodes.is_empty() {
             rosters.remove(meeting);
         }
-        drop(rosters);
-        self.publish(meeting, &BusEvent::RosterShard(node.clone(), roster));
     }
 
     fn health(&self) -> BusHealth {
         BusHealth {
+            connected: true,
             problems: Vec::new(),
             dropped: self.shared.dropped.load(Relaxed),
         }

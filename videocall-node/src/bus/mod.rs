@@ -23,7 +23,7 @@ pub enum BusEvent {
     Media(Bytes),
     /// A message.
     Control(BusControl),
-    /// What a node keeps in the roster, told when it is written and when the subscription begins.
+    /// What a node keeps in the roster, told when the subscription begins.
     RosterShard(NodeId, NodeRoster),
     /// The bus was lost and is back: ask everybody for what was missed.
     Reconnected,
@@ -51,6 +51,8 @@ pub enum BusError {
 /// How the bus is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BusHealth {
+    /// Whether other nodes can be heard, as far as is known.
+    pub connected: bool,
     /// What is wrong, for people; empty if nothing is.
     pub problems: Vec<String>,
     /// Messages that could not be sent since the start.
@@ -87,7 +89,7 @@ pub trait Bus: Send + Sync + 'static {
     fn publish_control(&self, meeting: &str, message: BusControl);
 
     /// Keeps this node's participants of the meeting for nodes that come later. Expires if it is
-    /// not repeated. An empty roster takes it away.
+    /// not repeated.
     fn put_roster(&self, meeting: &str, node: &NodeId, roster: NodeRoster);
 
     /// How the bus is now.

@@ -7,7 +7,8 @@
 //! | `videocall.<meeting>.control` | a `BusControl` |
 //!
 //! A node has one subscription per meeting, `videocall.<meeting>.>`; the connection is opened with
-//! `no_echo`, so its own messages never come back.
+//! `no_echo`, so its own messages never come back. The bucket is read when a meeting begins on a
+//! node, not watched: what changes later comes as messages.
 
 use std::{
     sync::{
@@ -19,9 +20,10 @@ use std::{
 
 use async_nats::{
     Client, ConnectOptions, Event, Subject,
+    connection::State,
     jetstream::{
-        self, kv,
-        stream::{self as stream_config, DiscardPolicy, StorageType},
+        self,
+        stream::{self as bucket, DiscardPolicy, StorageType},
     },
 };
 use async_trait::async_trait;
@@ -31,13 +33,14 @@ use rustc_hash::FxHashMap;
 use tokio::{
     sync::{mpsc, watch},
     task::AbortHandle,
+    time,
 };
 use tracing::{info, warn};
 use videocall_types::{
     ids::NodeId,
     wire::{
         Message,
-        bus::{BusControl, NodeRoster, bus_control},
+        bus::{BusControl, NodeRoster},
     },
 };
 
@@ -49,6 +52,10 @@ const QUEUE: usize = 8192;
 const SUBSCRIPTION: usize = 8192;
 /// Subjects kept as text.
 const SUBJECTS: usize = 10_000;
+/// Nodes of one meeting whose rosters are read out of the bucket.
+const SHARDS: usize = 1000;
+/// How long until a bucket that could not be made is tried again.
+const BUCKET_RETRY: Duration = Duration::from_secs(2);
 const BUCKET: &str = "videocall-roster";
 
 /// How to reach NATS.
@@ -78,7 +85,6 @@ enum Command {
 
 #[derive(Debug)]
 struct Status {
-    connected: AtomicBool,
     bucket: AtomicBool,
     dropped: AtomicU64,
     /// Counts connections.
@@ -91,7 +97,7 @@ pub struct NatsBus {
     client: Client,
     commands: mpsc::Sender<Command>,
     status: Arc<Status>,
-    bucket: watch::Receiver<Option<kv::Store>>,
+    bucket: watch::Receiver<Option<bucket::Stream>>,
     tasks: [AbortHandle; 2],
 }
 
@@ -102,7 +108,6 @@ impl NatsBus {
     /// The address makes no sense.
     pub async fn connect(config: NatsConfig) -> Result<Self, BusError> {
         let status = Arc::new(Status {
-            connected: AtomicBool::new(false),
             bucket: AtomicBool::new(false),
             dropped: AtomicU64::new(0),
             epoch: watch::Sender::new(0),
@@ -137,12 +142,7 @@ impl NatsBus {
         let (commands, received) = mpsc::channel(QUEUE);
         let (store, bucket) = watch::channel(None);
         let keeper = tokio::spawn(keep_bucket(client.clone(), config, status.clone(), store));
-        let sender = tokio::spawn(send(
-            client.clone(),
-            received,
-            bucket.clone(),
-            status.clone(),
-        ));
+        let sender = tokio::spawn(send(client.clone(), received, status.clone()));
         let tasks = [keeper.abort_handle(), sender.abort_handle()];
         Ok(Self {
             client,
@@ -173,12 +173,10 @@ impl Status {
         match event {
             Event::Connected => {
                 info!("connected to NATS");
-                self.connected.store(true, Relaxed);
                 self.epoch.send_modify(|epoch| *epoch += 1);
             }
             Event::Disconnected => {
                 warn!("lost NATS: meetings go on, each node by itself");
-                self.connected.store(false, Relaxed);
                 self.bucket.store(false, Relaxed);
             }
             Event::SlowConsumer(_) => {
@@ -194,26 +192,41 @@ async fn keep_bucket(
     client: Client,
     config: NatsConfig,
     status: Arc<Status>,
-    store: watch::Sender<Option<kv::Store>>,
+    store: watch::Sender<Option<bucket::Stream>>,
 ) {
     let mut epoch = status.epoch.subscribe();
     let jetstream = jetstream::new(client);
+    let mut told = false;
     loop {
+        let mut retry = None;
         if *epoch.borrow_and_update() > 0 {
             let made = make_bucket(&jetstream, config.roster_ttl).await;
+            status.bucket.store(made.is_ok(), Relaxed);
             match made {
                 Ok(made) => {
-                    status.bucket.store(true, Relaxed);
+                    told = false;
                     store.send_replace(Some(made));
                 }
                 Err(error) => {
-                    warn!(%error, "NATS has no JetStream: rosters go by messages alone");
-                    status.bucket.store(false, Relaxed);
+                    if !std::mem::replace(&mut told, true) {
+                        warn!(%error, "NATS has no JetStream: rosters go by messages alone");
+                    }
                     store.send_replace(None);
+                    retry = Some(time::sleep(BUCKET_RETRY));
                 }
             }
         }
-        if epoch.changed().await.is_err() {
+        let changed = async {
+            match retry {
+                // A server that has just started may not have its JetStream ready.
+                Some(retry) => tokio::select! {
+                    () = retry => Ok(()),
+                    changed = epoch.changed() => changed,
+                },
+                None => epoch.changed().await,
+            }
+        };
+        if changed.await.is_err() {
             return;
         }
     }
@@ -224,8 +237,8 @@ async fn keep_bucket(
 async fn make_bucket(
     jetstream: &jetstream::Context,
     ttl: Duration,
-) -> Result<kv::Store, Box<dyn std::error::Error + Send + Sync>> {
-    let config = stream_config::Config {
+) -> Result<bucket::Stream, jetstream::context::CreateStreamError> {
+    let config = bucket::Config {
         name: format!("KV_{BUCKET}"),
         subjects: vec![format!("$KV.{BUCKET}.>")],
         max_messages_per_subject: 1,
@@ -239,90 +252,55 @@ async fn make_bucket(
         deny_delete: true,
         allow_direct: true,
         num_replicas: 1,
-        ..stream_config::Config::default()
+        ..bucket::Config::default()
     };
-    jetstream.get_or_create_stream(config).await?;
-    Ok(jetstream.get_key_value(BUCKET).await?)
+    jetstream.get_or_create_stream(config).await
 }
 
 /// Sends everything in the order it was given.
-async fn send(
-    client: Client,
-    mut commands: mpsc::Receiver<Command>,
-    bucket: watch::Receiver<Option<kv::Store>>,
-    status: Arc<Status>,
-) {
+async fn send(client: Client, mut commands: mpsc::Receiver<Command>, status: Arc<Status>) {
     let mut subjects: FxHashMap<(String, MediaSubject), Subject> = FxHashMap::default();
     while let Some(command) = commands.recv().await {
-        if !status.connected.load(Relaxed) {
+        if client.connection_state() != State::Connected {
             // Old media is of no use, and the rest is told anew after the connection is back.
             status.dropped.fetch_add(1, Relaxed);
             continue;
         }
-        let result =
-            match command {
-                Command::Media(meeting, subject, bytes) => {
-                    if subjects.len() > SUBJECTS {
-                        subjects.clear();
-                    }
-                    let subject = subjects.entry((meeting, subject)).or_insert_with_key(
-                        |(meeting, subject)| media_subject(meeting, subject).into(),
-                    );
-                    client.publish(subject.clone(), bytes).await
+        let (subject, payload) = match command {
+            Command::Media(meeting, subject, bytes) => {
+                if subjects.len() > SUBJECTS {
+                    subjects.clear();
                 }
-                Command::Control(meeting, message) => {
-                    let subject = format!("videocall.{meeting}.control");
-                    client
-                        .publish(subject, message.encode_to_vec().into())
-                        .await
+                let subject = subjects
+                    .entry((meeting, subject))
+                    .or_insert_with_key(|(meeting, subject)| media_subject(meeting, subject).into())
+                    .clone();
+                (subject, bytes)
+            }
+            Command::Control(meeting, message) => (
+                format!("videocall.{meeting}.control").into(),
+                message.encode_to_vec().into(),
+            ),
+            Command::Roster(meeting, node, roster) => {
+                if !status.bucket.load(Relaxed) {
+                    continue;
                 }
-                Command::Roster(meeting, node, roster) => {
-                    let store = bucket.borrow().clone();
-                    keep_roster(&client, store, &meeting, &node, roster).await
-                }
-            };
-        if result.is_err() {
+                // No answer is waited for: what was not written is written again soon.
+                (
+                    format!("{}{node}", shard_prefix(&meeting)).into(),
+                    roster.encode_to_vec().into(),
+                )
+            }
+        };
+        if client.publish(subject, payload).await.is_err() {
             status.dropped.fetch_add(1, Relaxed);
         }
     }
 }
 
-async fn keep_roster(
-    client: &Client,
-    store: Option<kv::Store>,
-    meeting: &str,
-    node: &NodeId,
-    roster: NodeRoster,
-) -> Result<(), async_nats::PublishError> {
-    let Some(store) = store else {
-        // Without a bucket, repeating it to whoever listens is what keeps it.
-        let message = BusControl {
-            node_id: node.as_str().to_owned(),
-            message: Some(bus_control::Message::Roster(roster)),
-        };
-        let subject = format!("videocall.{meeting}.control");
-        return client
-            .publish(subject, message.encode_to_vec().into())
-            .await;
-    };
-    // Not awaited in line: an answer of JetStream must not hold up media.
-    let key = format!("{meeting}.{node}");
-    tokio::spawn(async move {
-        let result = if roster.participants.is_empty() {
-            store.purge(&key).await.map_err(|error| error.to_string())
-        } else {
-            let value = roster.encode_to_vec().into();
-            store
-                .put(&key, value)
-                .await
-                .map(drop)
-                .map_err(|error| error.to_string())
-        };
-        if let Err(error) = result {
-            warn!(error, "could not write the roster to NATS");
-        }
-    });
-    Ok(())
+/// Of the keys of a meeting in the bucket, as subjects.
+fn shard_prefix(meeting: &str) -> String {
+    format!("$KV.{BUCKET}.{meeting}.")
 }
 
 fn media_subject(meeting: &str, subject: &MediaSubject) -> String {
@@ -358,16 +336,28 @@ fn packets(subscriber: async_nats::Subscriber) -> impl Stream<Item = BusEvent> +
     })
 }
 
-fn shards(watch: kv::Watch) -> impl Stream<Item = BusEvent> + Send {
-    watch.filter_map(|entry| async move {
-        let entry = entry.ok()?;
-        let node = NodeId::parse(entry.key.rsplit('.').next()?)?;
-        let roster = match entry.operation {
-            kv::Operation::Put => NodeRoster::decode(entry.value).ok()?,
-            kv::Operation::Delete | kv::Operation::Purge => NodeRoster::default(),
-        };
-        Some(BusEvent::RosterShard(node, roster))
-    })
+/// What the bucket holds of a meeting now.
+fn shards(bucket: bucket::Stream, meeting: &str) -> impl Stream<Item = BusEvent> + Send + use<> {
+    let subject = format!("{}>", shard_prefix(meeting));
+    let next = move |from: u64| {
+        let (bucket, subject) = (bucket.clone(), subject.clone());
+        async move {
+            let found = bucket
+                .direct_get_next_for_subject(subject, Some(from))
+                .await;
+            // Also the end of what there is comes as an error.
+            let shard = found.ok()?;
+            let after = shard.sequence + 1;
+            Some((shard, after))
+        }
+    };
+    stream::unfold(1, next)
+        .take(SHARDS)
+        .filter_map(|shard| async move {
+            let node = NodeId::parse(shard.subject.rsplit('.').next()?)?;
+            let roster = NodeRoster::decode(shard.payload).ok()?;
+            Some(BusEvent::RosterShard(node, roster))
+        })
 }
 
 fn reconnections(epoch: watch::Receiver<u64>) -> impl Stream<Item = BusEvent> + Send {
@@ -387,18 +377,13 @@ impl Bus for NatsBus {
             .subscribe(format!("videocall.{meeting}.>"))
             .await
             .map_err(|error| BusError::Disconnected(error.to_string()))?;
-        let packets = packets(subscriber);
-        let store = self.bucket.borrow().clone();
-        let watch = match store {
-            Some(store) => store.watch_with_history(format!("{meeting}.>")).await.ok(),
-            None => None,
-        };
-        let shards = match watch {
-            Some(watch) => shards(watch).left_stream(),
-            None => stream::pending().right_stream(),
+        let bucket = self.bucket.borrow().clone();
+        let shards = match bucket.filter(|_| self.status.bucket.load(Relaxed)) {
+            Some(bucket) => shards(bucket, meeting).left_stream(),
+            None => stream::empty().right_stream(),
         };
         Ok(Box::pin(stream::select(
-            packets,
+            packets(subscriber),
             stream::select(shards, reconnections(epoch)),
         )))
     }
@@ -417,7 +402,8 @@ impl Bus for NatsBus {
 
     fn health(&self) -> BusHealth {
         let mut problems = Vec::new();
-        if !self.status.connected.load(Relaxed) {
+        let connected = self.client.connection_state() == State::Connected;
+        if !connected {
             problems.push("not connected to NATS: nodes cannot hear each other".to_owned());
         } else if !self.status.bucket.load(Relaxed) {
             problems.push(
@@ -426,6 +412,7 @@ impl Bus for NatsBus {
             );
         }
         BusHealth {
+            connected,
             problems,
             dropped: self.status.dropped.load(Relaxed),
         }

@@ -1,0 +1,92 @@
+//! What the bus over NATS keeps in its bucket.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::time;
+use videocall_node::bus::{Bus, BusError, BusEvent, NatsBus, NatsConfig};
+use videocall_types::{
+    ids::NodeId,
+    wire::{Participant, bus::NodeRoster},
+};
+
+use crate::{
+    backend::{Backend, Nats, PATIENCE, token, until},
+    nats_server::NatsServer,
+};
+
+fn roster(session_id: u64, version: u64) -> NodeRoster {
+    let participant = Participant {
+        session_id,
+        ..Participant::default()
+    };
+    NodeRoster {
+        participants: vec![participant],
+        version,
+    }
+}
+
+/// What a node that begins with a meeting is told of it.
+async fn kept(bus: &dyn Bus, meeting: &str) -> Vec<(NodeId, NodeRoster)> {
+    let mut events = bus.subscribe(&token(meeting)).await.unwrap();
+    let mut kept = Vec::new();
+    // There is no end to the events: what comes at all comes within the time of a few answers.
+    while let Ok(Some(event)) = time::timeout(Duration::from_millis(200), events.next()).await {
+        if let BusEvent::RosterShard(node, roster) = event {
+            kept.push((node, roster));
+        }
+    }
+    kept.sort_by(|a, b| a.0.cmp(&b.0));
+    kept
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rosters_are_kept_for_nodes_that_come_later_and_expire() {
+    let nats = Nats::start();
+    let config = NatsConfig {
+        roster_ttl: Duration::from_millis(1500),
+        ..NatsConfig::new(nats.0.url())
+    };
+    let writer = NatsBus::connect(config).await.unwrap();
+    until("the bus is ready", || async {
+        writer.health().problems.is_empty()
+    })
+    .await;
+    let reader = nats.bus().await;
+    let [one, two] = [1, 2].map(NodeId::from_random);
+    let mine = token("m");
+    let expected = [(one.clone(), roster(7, 3)), (two.clone(), roster(8, 1))];
+    until("both rosters are kept, in their newest version", || async {
+        writer.put_roster(&mine, &two, roster(8, 1));
+        for version in 1..=3 {
+            writer.put_roster(&mine, &one, roster(7, version));
+        }
+        writer.put_roster(&token("another"), &one, roster(9, 1));
+        kept(&*reader, "m").await == expected
+    })
+    .await;
+    until("they have expired", || async {
+        kept(&*reader, "m").await.is_empty()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_address_that_makes_no_sense_is_refused_without_telling_the_password() {
+    let refused = NatsBus::connect(NatsConfig::new("nats://ann:secret@ho st:port")).await;
+    let Err(BusError::Address { url, .. }) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(!url.contains("secret"), "{url}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_sent_is_counted() {
+    let nats = NatsServer::absent();
+    let bus = NatsBus::connect(NatsConfig::new(nats.url())).await.unwrap();
+    bus.put_roster(&token("m"), &NodeId::from_random(1), roster(7, 1));
+    let counted = || async { bus.health().dropped == 1 };
+    time::timeout(PATIENCE, until("it is counted", counted))
+        .await
+        .unwrap();
+}
