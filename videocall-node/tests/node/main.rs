@@ -7,5 +7,6 @@ mod failures;
 mod limits;
 mod nats_bus;
 mod nats_server;
+mod peers;
 mod person;
 mod suite;
