@@ -328,6 +328,10 @@ impl Session {
     /// Takes a packet of the server. What is malformed is ignored: the server is trusted no more
     /// than the network, and the next packet may be right.
     pub fn receive(&mut self, now: Duration, bytes: Bytes) {
+        // What a connection that was given up still brings is of no use any more.
+        if !matches!(self.state, State::Greeting | State::Joined) {
+            return;
+        }
         self.heard = now;
         let Ok(view) = PacketView::parse(&bytes) else {
             return;
@@ -578,7 +582,10 @@ mod tests {
         session.receive(ms(20), close(CloseReason::Removed));
         assert_eq!(events(&mut session), ["Closed"]);
         session.lost(ms(30), None, "end");
+        session.receive(ms(40), packet::control(Message::Ping(Ping { token: 1 })));
+        session.receive(ms(40), packet::control(Message::Roster(Roster::default())));
         assert!(events(&mut session).is_empty());
+        assert!(sent(&mut session).is_empty());
         let mut session = joined();
         session.receive(ms(20), close(CloseReason::GoingAway));
         assert_eq!(events(&mut session), ["Reconnecting"]);
