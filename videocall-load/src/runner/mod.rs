@@ -1,0 +1,12 @@
+//! How connections come and go: pure functions of time, without I/O and without a clock.
+//!
+//! A [`Runner`] says how many connections shall be open, or how many shall have arrived, at a time
+//! after the start. Runners compose: [`Runner::Waves`] repeats any other, [`Runner::Sequence`] puts
+//! them behind each other, [`Runner::Share`] takes one worker's part. [`Schedule`] turns one into
+//! single starts and stops, each with the time at which it was planned.
+
+mod curve;
+mod schedule;
+
+pub use curve::{Demand, InvalidRunner, Runner, Stage};
+pub use schedule::{Change, Schedule};
