@@ -75,6 +75,10 @@ pub(crate) struct Forward {
     heard: Option<Instant>,
 }
 
+fn is_silence(now: Instant, heard: Instant) -> bool {
+    now.saturating_duration_since(heard) > LAYER_SILENCE
+}
+
 impl Forward {
     pub(crate) fn new(publisher: SessionId, kind: MediaKind, wanted: Wanted) -> Self {
         Self {
@@ -120,8 +124,17 @@ impl Forward {
         !self.window.is_empty() && self.current > Some(self.target())
     }
 
-    /// Whether a frame of that layer may be for this receiver now.
-    pub(crate) fn expects(&self, frame: &Routing) -> bool {
+    /// Whether [`judge`](Self::judge) may accept a frame.
+    pub(crate) fn expects(&self, now: Instant, frame: &Routing) -> bool {
+        if frame.stream_id < self.stream_id {
+            return false;
+        }
+        let leaves_layer = frame.stream_id > self.stream_id
+            || (self.current.is_some_and(|layer| frame.spatial < layer)
+                && self.heard.is_some_and(|heard| is_silence(now, heard)));
+        if leaves_layer {
+            return frame.keyframe && frame.spatial <= self.target();
+        }
         self.current == Some(frame.spatial) || frame.keyframe && self.is_closer(frame.spatial)
     }
 
@@ -150,7 +163,7 @@ impl Forward {
             return self.judge_current(frame);
         }
         let target = self.target();
-        let silent = now.saturating_duration_since(*self.heard.get_or_insert(now)) > LAYER_SILENCE;
+        let silent = is_silence(now, *self.heard.get_or_insert(now));
         if silent && self.current.is_some_and(|layer| frame.spatial < layer) {
             self.leave_layer();
         }

@@ -220,7 +220,7 @@ impl Queue {
             return outcome;
         };
         // Room first: what it takes away counts in the judgement of this frame.
-        if forward.expects(frame) {
+        if forward.expects(now, frame) {
             self.make_room(config, counters, now, packet.bytes().len());
         }
         let Some(forward) = self.forwards.get_mut(slot) else {

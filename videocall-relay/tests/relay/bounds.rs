@@ -106,6 +106,34 @@ fn a_full_queue_drops_higher_temporal_layers_first_and_the_base_goes_on() {
 }
 
 #[test]
+fn room_is_made_also_for_a_keyframe_of_a_stream_that_was_started_anew() {
+    let config = RelayConfig {
+        video_queue_bytes: 100_000,
+        ..RelayConfig::default()
+    };
+    let mut world = World::new(1, config);
+    let sender = world.join_with_camera(0, 1);
+    let receiver = world.join(0, 2);
+    world.drain(&receiver);
+    world.frame(&sender, key(2, 1), 1_000);
+    for number in 2..=10 {
+        world.frame(&sender, delta(2, number, 1), 10_000);
+    }
+    // Lower layers, so that each leaves the one before it.
+    for (stream_id, spatial) in [(2, 1), (3, 0)] {
+        let anew = videocall_types::view::Routing {
+            stream_id,
+            ..key(spatial, 1)
+        };
+        world.frame(&sender, anew, 30_000);
+        let (bytes, _) = receiver.egress.waiting();
+        assert!(bytes <= 100_000, "{bytes} bytes");
+    }
+    let got = world.drain(&receiver).frames();
+    assert_eq!(got.last().map(|frame| frame.stream_id), Some(3));
+}
+
+#[test]
 fn after_a_drop_the_newest_keyframe_that_waits_is_kept_even_across_layers() {
     let mut world = World::new(1, RelayConfig::default());
     let sender = world.join_with_camera(0, 1);
