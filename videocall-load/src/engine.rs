@@ -104,13 +104,7 @@ pub async fn run(
                 // How late this task is shows how late all the others are.
                 shared.recorder.scheduling_delay(due.elapsed());
             }
-            stopped = stop.wait_for(|stop| *stop) => {
-                // An error says that nobody is left who could stop the run.
-                if stopped.is_ok() {
-                    break;
-                }
-                sleep_until(TokioInstant::from_std(due)).await;
-            }
+            () = stopped(&mut stop) => break,
         }
         while run.tasks.try_join_next().is_some() {}
     }
@@ -119,6 +113,13 @@ pub async fn run(
         attempts: shared.counts.attempts.load(Relaxed),
         opened: shared.counts.opened.load(Relaxed),
     })
+}
+
+/// Resolves when the run is to be stopped; never if nobody is left who could.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        std::future::pending().await
+    }
 }
 
 /// The connections of a run.

@@ -48,6 +48,7 @@ impl Failure {
             // What rustls says comes wrapped into an io::Error.
             io::ErrorKind::InvalidData if phase == Phase::Tls => ErrorClass::Tls,
             io::ErrorKind::TimedOut => ErrorClass::Timeout,
+            io::ErrorKind::ConnectionReset if phase != Phase::Connect => ErrorClass::Reset,
             _ => match phase {
                 Phase::Dns => ErrorClass::Dns,
                 Phase::Connect => ErrorClass::Connect,

@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 pub mod behaviour;
+pub mod cli;
 pub mod clock;
 pub mod cluster;
 mod connection;
