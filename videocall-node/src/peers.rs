@@ -19,6 +19,8 @@ struct Peer {
 pub(crate) struct Peers {
     timeout: Duration,
     heard: FxHashMap<NodeId, Peer>,
+    /// Not later than the next node has been silent for too long.
+    deadline: Option<Instant>,
 }
 
 impl Peers {
@@ -26,6 +28,7 @@ impl Peers {
         Self {
             timeout,
             heard: FxHashMap::default(),
+            deadline: None,
         }
     }
 
@@ -55,6 +58,8 @@ impl Peers {
                 present,
             };
             self.heard.insert(node.clone(), peer);
+            let silent = heard + self.timeout;
+            self.deadline = Some(self.deadline.map_or(silent, |at| at.min(silent)));
             return true;
         };
         let is_news = version == 0 || version > peer.version;
@@ -69,12 +74,17 @@ impl Peers {
     /// Silence until now does not count.
     pub(crate) fn excuse(&mut self, now: Instant) {
         self.heard.values_mut().for_each(|peer| peer.heard = now);
+        self.set_deadline();
     }
 
-    /// When the next node has been silent for too long.
+    /// When to call [`take_silent`](Self::take_silent); asked at every packet.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let heard = self.heard.values().map(|peer| peer.heard).min()?;
-        Some(heard + self.timeout)
+        self.deadline
+    }
+
+    fn set_deadline(&mut self) {
+        let heard = self.heard.values().map(|peer| peer.heard).min();
+        self.deadline = heard.map(|heard| heard + self.timeout);
     }
 
     /// Forgets nodes that were silent for too long; returns those that had people in the meeting.
@@ -87,6 +97,7 @@ impl Peers {
             }
             alive
         });
+        self.set_deadline();
         gone
     }
 }
@@ -108,6 +119,7 @@ mod tests {
         assert!(!peers.roster(later, TIMEOUT, &node, 2, true));
         assert_eq!(peers.deadline(), Some(start + TIMEOUT));
         assert!(peers.roster(later, TIMEOUT, &node, 3, true));
+        assert!(peers.take_silent(start + TIMEOUT).is_empty());
         assert_eq!(peers.deadline(), Some(later + TIMEOUT));
     }
 

@@ -13,6 +13,7 @@ use videocall_types::{
 use crate::{
     backend::{Backend, Nats, PATIENCE, token, until},
     nats_server::NatsServer,
+    person::{Person, hello},
 };
 
 fn roster(session_id: u64, version: u64) -> NodeRoster {
@@ -69,6 +70,22 @@ async fn rosters_are_kept_for_nodes_that_come_later_and_expire() {
         kept(&*reader, "m").await.is_empty()
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_meeting_costs_one_subscription_of_whatever_kind() {
+    let nats = Nats::start();
+    let [here, there] = nats.nodes().await;
+    let all = || async { nats.0.subscriptions().await.concat().len() };
+    // Both were answered by JetStream: what they need for that is there.
+    let before = all().await;
+    let mut ann = Person::join(&here, "m", "Ann", hello()).await;
+    let mut ben = Person::join(&there, "m", "Ben", hello()).await;
+    ann.sees(&[ben.id()]).await;
+    ben.sees(&[ann.id()]).await;
+    assert_eq!(all().await, before + 2, "one on each node");
+    drop((ann, ben));
+    until("nothing is left", || async { all().await == before }).await;
 }
 
 #[tokio::test]
