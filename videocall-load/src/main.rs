@@ -1,5 +1,7 @@
 //! The load tester's program: reads the command line, runs the plan, tells how it went.
-#![allow(clippy::print_stderr)]
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod summary;
 
 use std::process::ExitCode;
 
@@ -66,7 +68,11 @@ async fn run(plan: Plan, factory: std::sync::Arc<dyn Factory>) -> u8 {
     let recorder = Recorder::default();
     let (stopper, stop) = watch::channel(false);
     tokio::spawn(stop_on_signal(stopper));
-    match engine::run(plan, factory, recorder, stop).await {
+    let ended = engine::run(plan, factory, recorder.clone(), stop).await;
+    if ended.is_ok() {
+        print!("{}", summary::of(&recorder.snapshot()));
+    }
+    match ended {
         Ok(outcomes) if outcomes.attempts > 0 && outcomes.opened == 0 => UNREACHABLE,
         Ok(_) => OK,
         Err(error) => {

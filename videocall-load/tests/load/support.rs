@@ -162,13 +162,12 @@ pub(crate) fn seen(recorder: &Recorder) -> Seen {
         lost: snapshot.lost,
         reordered: snapshot.reordered,
         duplicated: snapshot.duplicated,
-        freezes: snapshot.freezes.len() as u64,
+        freezes: snapshot.freezes.0,
         latencies: (snapshot.latencies.iter())
-            .map(|(metric, all)| {
-                let corrected = all.iter().map(|(corrected, _)| *corrected).max();
-                let raw = all.iter().map(|(_, raw)| *raw).max();
-                let (corrected, raw) = (corrected.unwrap_or_default(), raw.unwrap_or_default());
-                (*metric, all.len() as u64, corrected, raw)
+            .map(|(metric, times)| {
+                let corrected = Duration::from_micros(times.corrected.max());
+                let raw = Duration::from_micros(times.raw.max());
+                (*metric, times.raw.len(), corrected, raw)
             })
             .collect(),
     }
@@ -260,8 +259,9 @@ async fn webtransport_port(http: u16) -> u16 {
 /// Round trips longer than a time, by corrected and by raw times.
 pub(crate) fn round_trips_over(recorder: &Recorder, limit: Duration) -> (u64, u64) {
     let snapshot = recorder.snapshot();
-    let all = &snapshot.latencies[&Metric::RoundTrip];
-    let corrected = all.iter().filter(|(corrected, _)| *corrected > limit);
-    let raw = all.iter().filter(|(_, raw)| *raw > limit);
-    (corrected.count() as u64, raw.count() as u64)
+    let times = &snapshot.latencies[&Metric::RoundTrip];
+    let over = |times: &hdrhistogram::Histogram<u64>| {
+        times.len() - times.count_between(0, limit.as_micros() as u64)
+    };
+    (over(&times.corrected), over(&times.raw))
 }
