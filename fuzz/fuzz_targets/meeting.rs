@@ -150,7 +150,11 @@ fn message(u: &mut Unstructured<'_>, people: u64) -> Result<Message> {
         0 => Message::Hello(Hello {
             protocol_version: 1,
             publish: u.arbitrary::<bool>()?.then(camera),
-            replaces_session: u.int_in_range(0..=people + 1)?,
+            replaces_session: if u.arbitrary()? {
+                FAR + 1
+            } else {
+                u.int_in_range(0..=people + 1)?
+            },
             session_secret: SECRET.to_vec().into(),
             ..Hello::default()
         }),
@@ -181,7 +185,7 @@ fn message(u: &mut Unstructured<'_>, people: u64) -> Result<Message> {
     })
 }
 
-fn bus_message(u: &mut Unstructured<'_>) -> Result<BusControl> {
+fn bus_message(u: &mut Unstructured<'_>, proof: &[Bytes]) -> Result<BusControl> {
     if u.arbitrary()? {
         return Ok(BusControl::decode(raw(u)?).unwrap_or_default());
     }
@@ -195,7 +199,8 @@ fn bus_message(u: &mut Unstructured<'_>) -> Result<BusControl> {
         node_id: node(u.arbitrary()?).as_str().to_owned(),
         message: Some(bus_control::Message::Roster(NodeRoster {
             participants: (FAR..FAR + far).map(participant).collect(),
-            version: 0,
+            secret_sha256: proof.iter().cycle().take(far as usize).cloned().collect(),
+            ..NodeRoster::default()
         })),
     })
 }
@@ -424,7 +429,9 @@ fn run(u: &mut Unstructured<'_>) -> Result<()> {
                 world.receive(place, packet::control(message));
             }
             8 => {
-                let message = bus_message(u)?;
+                // All have the same secret.
+                let proof = world.meeting.local_roster().secret_sha256;
+                let message = bus_message(u, &proof)?;
                 world.meeting.receive_bus_control(world.now, message);
             }
             9 => {

@@ -2,13 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use videocall_node::{Node, NodeConfig, bus::Bus};
 use videocall_types::ids::SessionId;
 
 use crate::{
     backend::{Backend, Nats, config, node_on, until},
     nats_server::NatsServer,
-    person::{Person, hello, keyframe, wants, with_camera},
+    person::{Person, hello, keyframe, replacing, wants, with_camera},
 };
 
 /// Times that a test can wait for.
@@ -35,11 +36,15 @@ async fn is_well(node: &Node) {
     .await;
 }
 
+/// Somebody on a node that is about to die with its runtime.
+struct Doomed {
+    runtime: tokio::runtime::Runtime,
+    id: SessionId,
+    secret: Bytes,
+}
+
 /// A node whose people, tasks and connection end all at once, without a word.
-async fn a_node_that_dies(
-    nats: &str,
-    meeting: &'static str,
-) -> (tokio::runtime::Runtime, SessionId) {
+async fn a_node_that_dies(nats: &str, meeting: &'static str) -> Doomed {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -58,7 +63,7 @@ async fn a_node_that_dies(
         })
         .await;
         let mut person = Person::join(&node, meeting, "Dee", with_camera()).await;
-        let id = person.id();
+        let (id, secret) = (person.id(), person.secret.clone());
         let (known, knows) = tokio::sync::oneshot::channel();
         tokio::spawn(async move {
             // It hears somebody: all that it sends gets through.
@@ -75,11 +80,15 @@ async fn a_node_that_dies(
             // Dropping would leave the meeting.
             std::mem::forget((person, node));
         });
-        (id, knows)
+        (id, secret, knows)
     };
-    let (id, knows) = runtime.spawn(life).await.unwrap();
+    let (id, secret, knows) = runtime.spawn(life).await.unwrap();
     knows.await.unwrap();
-    (runtime, id)
+    Doomed {
+        runtime,
+        id,
+        secret,
+    }
 }
 
 async fn its_people_leave_with_it(nats: &Nats) {
@@ -95,10 +104,11 @@ async fn its_people_leave_with_it(nats: &Nats) {
     }
     let mut ann = Person::join(&here, "m", "Ann", hello()).await;
     let mut lives = Person::join(&there, "m", "Ben", with_camera()).await;
-    let (runtime, dead) = a_node_that_dies(&nats.0.url(), "m").await;
+    let doomed = a_node_that_dies(&nats.0.url(), "m").await;
+    let dead = doomed.id;
     ann.sees(&[lives.id(), dead]).await;
     lives.sees(&[ann.id(), dead]).await;
-    runtime.shutdown_background();
+    doomed.runtime.shutdown_background();
     ann.sees(&[lives.id()]).await;
     lives.sees(&[ann.id()]).await;
     // Somebody who comes now does not meet a ghost.
@@ -117,6 +127,24 @@ async fn a_dead_node_takes_its_people_along() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_node_takes_its_people_along_without_jetstream_too() {
     its_people_leave_with_it(&Nats(NatsServer::without_jetstream())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_comes_back_from_a_dead_node_is_not_there_twice() {
+    let nats = Nats::start();
+    // Nodes that would wait for the dead one longer than any test.
+    let [here, there] = nats.nodes().await;
+    let mut ann = Person::join(&here, "m", "Ann", hello()).await;
+    let mut ben = Person::join(&there, "m", "Ben", hello()).await;
+    let doomed = a_node_that_dies(&nats.0.url(), "m").await;
+    ann.sees(&[ben.id(), doomed.id]).await;
+    ben.sees(&[ann.id(), doomed.id]).await;
+    doomed.runtime.shutdown_background();
+    let back = replacing(doomed.id, &doomed.secret);
+    let mut back = Person::join(&here, "m", "Dee", back).await;
+    ann.sees(&[ben.id(), back.id()]).await;
+    ben.sees(&[ann.id(), back.id()]).await;
+    back.sees(&[ann.id(), ben.id()]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -97,6 +97,7 @@ fn roster(version: u64, sessions: &[u64]) -> NodeRoster {
     NodeRoster {
         participants: sessions.iter().map(participant).collect(),
         version,
+        ..NodeRoster::default()
     }
 }
 

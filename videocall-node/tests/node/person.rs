@@ -53,6 +53,15 @@ pub(crate) fn hello() -> Hello {
     }
 }
 
+/// Comes back after a lost connection.
+pub(crate) fn replacing(earlier: SessionId, secret: &[u8]) -> Hello {
+    Hello {
+        replaces_session: earlier.get(),
+        session_secret: Bytes::copy_from_slice(secret),
+        ..hello()
+    }
+}
+
 /// Offers a camera of 320x180, 640x360 and 1280x720.
 pub(crate) fn with_camera() -> Hello {
     let layer = |(spatial, width, height)| LayerInfo {

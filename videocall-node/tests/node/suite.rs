@@ -15,7 +15,7 @@ use videocall_types::{
 
 use crate::{
     backend::{Backend, Embedded, Nats, PATIENCE, token, until},
-    person::{Got, Person, hello, keyframe, wants, with_camera},
+    person::{Got, Person, hello, keyframe, replacing, wants, with_camera},
 };
 
 macro_rules! over_each_bus {
@@ -310,14 +310,6 @@ async fn a_keyframe_request_reaches_the_one_publisher(backend: &impl Backend) {
         .iter()
         .any(|got| matches!(got, Got::Control(Message::KeyframeRequest(_))));
     assert!(!asked, "{got:?}");
-}
-
-fn replacing(earlier: SessionId, secret: &[u8]) -> Hello {
-    Hello {
-        replaces_session: earlier.get(),
-        session_secret: Bytes::copy_from_slice(secret),
-        ..hello()
-    }
 }
 
 async fn whoever_comes_back_on_another_node_replaces_the_earlier_session(backend: &impl Backend) {

@@ -110,6 +110,8 @@ struct Participant {
     streams: Vec<Stream>,
     remote_demand: RemoteDemand,
     place: Place,
+    /// By which a client proves that this was its session; unknown of nodes that do not tell.
+    secret_sha256: Option<[u8; 32]>,
 }
 
 #[derive(Debug)]
@@ -134,12 +136,13 @@ struct Local {
 }
 
 impl Participant {
-    fn new(info: ParticipantInfo, place: Place) -> Self {
+    fn new(info: ParticipantInfo, place: Place, secret_sha256: Option<[u8; 32]>) -> Self {
         Self {
             info,
             streams: Vec::new(),
             remote_demand: RemoteDemand::default(),
             place,
+            secret_sha256,
         }
     }
 
@@ -183,7 +186,7 @@ pub struct Meeting {
     speakers: Speakers,
     outputs: VecDeque<Output>,
     roster: roster::Changes,
-    replacements: Vec<replace::Replacement>,
+    replacements: replace::Replacements,
     /// Layers of remote publishers that local receivers want must be told to their nodes.
     demand_changed: bool,
     next_scan: Option<Instant>,
@@ -205,7 +208,7 @@ impl Meeting {
             ungreeted: VecDeque::new(),
             outputs: VecDeque::new(),
             roster: roster::Changes::default(),
-            replacements: Vec::new(),
+            replacements: replace::Replacements::default(),
             demand_changed: false,
             next_scan: None,
             deadline: None,

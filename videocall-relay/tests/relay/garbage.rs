@@ -102,7 +102,7 @@ fn bus_message() -> impl Strategy<Value = bus_control::Message> {
             let participants = participants.into_iter().map(participant).collect();
             bus_control::Message::Roster(NodeRoster {
                 participants,
-                version: 0,
+                ..NodeRoster::default()
             })
         }),
         publishers.prop_map(|publishers| {

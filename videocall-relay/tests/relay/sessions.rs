@@ -172,6 +172,45 @@ fn an_earlier_session_on_another_node_is_replaced_too() {
 }
 
 #[test]
+fn an_earlier_session_on_a_node_that_died_is_replaced_at_once() {
+    let mut world = World::new(2, RelayConfig::default());
+    let earlier = world.join_with_camera(0, 1);
+    let near = world.join(1, 2);
+    world.advance(millis(100));
+    let secret = secret_of(&world, &earlier);
+    world.drain(&near);
+    world.partitioned = true;
+    let replacing = |secret: &[u8]| Hello {
+        replaces_session: 1,
+        session_secret: Bytes::copy_from_slice(secret),
+        ..hello()
+    };
+    let thief = world.join_silent(1, 3);
+    world.hello(&thief, replacing(&[9; 16]));
+    world.leave(&thief);
+    assert_eq!(world.nodes[1].meeting.count(), 2);
+    let again = world.join_silent(1, 4);
+    world.hello(&again, replacing(&secret));
+    assert_eq!(world.nodes[1].meeting.count(), 2);
+    world.advance(millis(100));
+    // In one message: nobody sees two of the same person, or none.
+    let replaced = |message: &Message| match message {
+        Message::Roster(roster) => {
+            roster.left.contains(&1) && roster.participants.iter().any(|p| p.session_id == 4)
+        }
+        _ => false,
+    };
+    assert!(world.drain(&near).messages().iter().any(replaced));
+    // It was not dead after all, and did not hear of it.
+    world.partitioned = false;
+    world.nodes[0].meeting.synchronize();
+    world.pump();
+    assert_eq!(world.closed, [(earlier.session, CloseReason::Replaced)]);
+    world.advance(millis(100));
+    assert_eq!(world.nodes[1].meeting.count(), 2);
+}
+
+#[test]
 fn an_earlier_session_is_replaced_as_soon_as_its_node_can_be_heard() {
     let mut world = World::new(2, RelayConfig::default());
     let earlier = world.join(0, 1);

@@ -36,6 +36,10 @@ pub struct NodeRoster {
     /// roster that is older than what it has; 0 is of unknown age.
     #[prost(uint64, tag = "2")]
     pub version: u64,
+    /// Of each participant, in their order: SHA-256 of the session secret, by which every node can
+    /// tell that a client came back, also when the node of its earlier session is dead.
+    #[prost(bytes = "bytes", repeated, tag = "3")]
+    pub secret_sha256: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct NodeDemand {
@@ -55,8 +59,7 @@ pub struct Sync {}
 pub struct ReplaceSession {
     #[prost(uint64, tag = "1")]
     pub session_id: u64,
-    /// SHA-256 of Hello.session_secret. Only the node that gave out the secret can tell whether it is
-    /// right, and nobody who listens learns the secret.
+    /// SHA-256 of Hello.session_secret: whoever listens does not learn the secret.
     #[prost(bytes = "bytes", tag = "2")]
     pub secret_sha256: ::prost::bytes::Bytes,
 }
