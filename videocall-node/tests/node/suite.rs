@@ -111,6 +111,11 @@ async fn media_crosses_only_when_it_is_wanted(backend: &impl Backend) {
     let mut ben = Person::join(&there, "m", "Ben", hello()).await;
     ann.sees(&[ben.id()]).await;
     ben.sees(&[ann.id()]).await;
+    // Until Ben's Hello the smallest layer was wanted for him, if his node knew of Ann by then.
+    ben.subscribe(wants(ann.id(), 1280));
+    ann.is_asked_for(0b100).await;
+    ben.subscribe(Subscribe::default());
+    ann.is_asked_for(0).await;
     let unwanted = [keyframe(0, 2), keyframe(1, 2), keyframe(2, 2)];
     unwanted.into_iter().for_each(|frame| ann.send(frame));
     ann.speak(2);
