@@ -3,7 +3,7 @@
 //! - [`runner`]: how connections come and go, as functions of time.
 //! - [`behaviour`]: what connections do; a custom behaviour is a short file.
 //! - [`transport`]: WebSocket and WebTransport.
-//! - [`engine`]: runs a [`plan::Plan`].
+//! - [`engine`]: runs a [`plan::Plan`]; [`program`] is the program around it.
 //! - [`measure`], [`output`]: what is recorded, and how it is told.
 //! - [`cluster`]: one run over several workers.
 //!
@@ -22,7 +22,9 @@ pub mod errors;
 pub mod measure;
 pub mod output;
 pub mod plan;
+pub mod program;
 pub mod runner;
 pub mod scenario;
+pub mod summary;
 pub mod time_text;
 pub mod transport;

@@ -3,10 +3,11 @@
 use std::fmt::Write;
 
 use hdrhistogram::Histogram;
-use videocall_load::measure::Snapshot;
+
+use crate::measure::Snapshot;
 
 /// For people.
-pub(crate) fn of(run: &Snapshot) -> String {
+pub fn of(run: &Snapshot) -> String {
     let mut out = String::new();
     // Writing into a string does not fail.
     let _ = writeln!(

@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     fmt,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -18,6 +18,7 @@ use futures_util::{
 };
 use parking_lot::Mutex;
 use rustls::ClientConfig as TlsConfig;
+use socket2::{Domain, Socket, Type};
 use url::{Host, Url};
 use wtransport::{
     ClientConfig, Connection, Endpoint, RecvStream, SendStream, VarInt,
@@ -36,6 +37,10 @@ const STREAMS: usize = 64;
 const STALE_AFTER: Duration = Duration::from_secs(1);
 /// Keeps idle connections from being given up.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// Bytes that wait in the kernel for the shared socket to be read.
+const RECEIVE_BUFFER: usize = 4 << 20;
+/// Bytes that wait to be sent.
+const SEND_BUFFER: usize = 1 << 20;
 /// H3_NO_ERROR (RFC 9114, section 8.1).
 const H3_NO_ERROR: u64 = 0x100;
 
@@ -129,15 +134,7 @@ impl Opener {
         if let Some(endpoint) = endpoints.get(&key) {
             return Ok(endpoint.clone());
         }
-        let builder = ClientConfig::builder();
-        let builder = match (source, url.host()) {
-            (Some(source), _) => builder.with_bind_address(SocketAddr::new(source, 0)),
-            // A socket of the one family needs no dual stack in the kernel.
-            (None, Some(Host::Ipv4(_))) => {
-                builder.with_bind_address(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0))
-            }
-            (None, _) => builder.with_bind_default(),
-        };
+        let builder = ClientConfig::builder().with_bind_socket(bind(url, source)?);
         let mut transport = QuicTransportConfig::default();
         transport.keep_alive_interval(Some(KEEP_ALIVE));
         let config = builder
@@ -147,6 +144,30 @@ impl Opener {
         endpoints.insert(key, endpoint.clone());
         Ok(endpoint)
     }
+}
+
+/// A UDP socket with large buffers: several connections share it, and what finds no room in it would
+/// look like loss by the server. The kernel grants less where `net.core.rmem_max` is lower.
+fn bind(url: &Url, source: Option<IpAddr>) -> std::io::Result<UdpSocket> {
+    let address = match (source, url.host()) {
+        (Some(source), _) => source,
+        (None, Some(Host::Ipv4(_))) => Ipv4Addr::UNSPECIFIED.into(),
+        (None, _) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let domain = if address.is_ipv4() {
+        Domain::IPV4
+    } else {
+        Domain::IPV6
+    };
+    let socket = Socket::new(domain, Type::DGRAM, None)?;
+    if address.is_ipv6() {
+        // A name may turn out to be an IPv4 address.
+        socket.set_only_v6(source.is_some())?;
+    }
+    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.bind(&SocketAddr::new(address, 0).into())?;
+    Ok(socket.into())
 }
 
 impl WebTransport {

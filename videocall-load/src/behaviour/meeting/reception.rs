@@ -221,6 +221,13 @@ impl Stream {
     fn tell(&mut self, found: Findings, recorder: &Recorder) {
         if found.lost > 0 {
             self.lost += found.lost as u32;
+            tracing::debug!(
+                publisher = self.session,
+                kind = ?self.kind,
+                layer = self.spatial,
+                lost = found.lost,
+                "packets are lost"
+            );
             recorder.lost(found.lost);
         }
         if found.reordered > 0 {
