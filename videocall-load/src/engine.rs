@@ -28,6 +28,8 @@ use crate::{
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
 /// How long all connections together have to say good-bye.
 const GRACE: Duration = Duration::from_secs(5);
+/// Handles of ended connections that are not worth looking for.
+const CLEAN_AT_LEAST: usize = 1024;
 /// A start that is later than this is counted as late.
 const LATE: Duration = Duration::from_millis(10);
 
@@ -89,6 +91,7 @@ pub async fn run(
         tasks: JoinSet::new(),
         kept: Vec::new(),
         others: Vec::new(),
+        clean_at: CLEAN_AT_LEAST,
     };
     loop {
         let now = start.elapsed();
@@ -131,6 +134,8 @@ struct Run {
     kept: Vec<oneshot::Sender<()>>,
     /// Those of the open model.
     others: Vec<oneshot::Sender<()>>,
+    /// Those of connections that have ended are dropped when there are so many.
+    clean_at: usize,
 }
 
 impl Run {
@@ -154,7 +159,10 @@ impl Run {
                     self.kept.push(sender);
                     self.tasks.spawn(place.keep());
                 } else {
-                    self.others.retain(|other| !other.is_closed());
+                    if self.others.len() >= self.clean_at {
+                        self.others.retain(|other| !other.is_closed());
+                        self.clean_at = 2 * self.others.len() + CLEAN_AT_LEAST;
+                    }
                     self.others.push(sender);
                     self.tasks.spawn(place.once());
                 }

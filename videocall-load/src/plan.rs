@@ -176,6 +176,20 @@ impl Plan {
         runner.demand(stay.min(self.duration)).count()
     }
 
+    /// The most sockets that this process has open at once.
+    pub fn sockets(&self) -> u64 {
+        if self.url.starts_with("https:") {
+            // One for each group, of each source address.
+            let sources = self.transport.source_addresses.len().max(1) as u64;
+            let groups = self
+                .peak()
+                .div_ceil(self.transport.connections_per_endpoint.max(1));
+            (sources * (groups + 1)).min(self.peak())
+        } else {
+            self.peak()
+        }
+    }
+
     /// The factory of the behaviour.
     pub fn factory(&self) -> Arc<dyn Factory> {
         match self.behaviour.clone() {

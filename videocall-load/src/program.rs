@@ -39,7 +39,7 @@ pub fn run(custom: Option<Arc<dyn Factory>>) -> ExitCode {
         Ok(plan) => plan,
         Err(error) => return refuse(&error),
     };
-    if let Err(error) = ensure_descriptors(plan.peak()) {
+    if let Err(error) = ensure_descriptors(plan.sockets()) {
         eprintln!("error: {error}");
         return ExitCode::from(USAGE);
     }

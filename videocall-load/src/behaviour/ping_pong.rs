@@ -13,6 +13,8 @@ use crate::{
 
 /// Begins each message, so that a greeting of the server is not taken for an echo.
 const MAGIC: &[u8; 8] = b"VCLOADPP";
+/// An echo that has been outstanding for less when the connection ends is no stall.
+const WORTH_TELLING: Duration = Duration::from_secs(1);
 const HEADER: usize = MAGIC.len() + 8;
 
 /// One message at a time. While its echo is outstanding the next ones become late, and their
@@ -97,6 +99,18 @@ impl Behaviour for PingPong {
             self.send(context);
         } else {
             context.wake_at(self.due);
+        }
+    }
+
+    fn on_close(&mut self, context: &mut Context<'_>, _failure: Option<&Failure>) {
+        // What has been waited for so far is the least that the round trip would have taken; a
+        // stall at the end must not be left out.
+        if let Some(outstanding) = self.outstanding.take() {
+            let waited = context.now().saturating_duration_since(outstanding.sent);
+            if waited > WORTH_TELLING {
+                let late = context.now().saturating_duration_since(outstanding.planned);
+                context.recorder().latency(Metric::RoundTrip, late, waited);
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! Connections over WebSocket and WebTransport, polled by the one task that owns each of them.
 
+mod resolver;
 mod tls;
 mod websocket;
 mod webtransport;
@@ -313,7 +314,8 @@ fn sources(url: &Url, options: &TransportOptions, connections: u64) -> Vec<IpAdd
         _ => false,
     };
     let needed = connections.div_ceil(PORTS_OF_AN_ADDRESS).min(250);
-    if !loopback || needed < 2 {
+    // Connections of WebTransport share ports.
+    if url.scheme() == "https" || !loopback || needed < 2 {
         return Vec::new();
     }
     (1..=needed)

@@ -24,9 +24,12 @@ use tokio_tungstenite::{
         protocol::{CloseFrame, WebSocketConfig},
     },
 };
-use url::{Host, Url};
+use url::Url;
 
-use super::{Delivery, Incoming, MAX_INCOMING, Outgoing, Received, Request, is_regular, local_of};
+use super::{
+    Delivery, Incoming, MAX_INCOMING, Outgoing, Received, Request, is_regular, local_of,
+    resolver::Resolver,
+};
 use crate::{
     errors::{Failure, Phase},
     measure::ErrorClass,
@@ -43,6 +46,7 @@ type Stack = WebSocketStream<MaybeTlsStream<TcpStream>>;
 #[derive(Debug)]
 pub(super) struct Opener {
     tls: Option<Arc<ClientConfig>>,
+    resolver: Resolver,
 }
 
 /// A WebSocket.
@@ -58,12 +62,16 @@ pub struct WebSocket {
 
 impl Opener {
     pub(super) fn plain() -> Self {
-        Self { tls: None }
+        Self {
+            tls: None,
+            resolver: Resolver::default(),
+        }
     }
 
     pub(super) fn encrypted(config: ClientConfig) -> Self {
         Self {
             tls: Some(Arc::new(config)),
+            resolver: Resolver::default(),
         }
     }
 
@@ -77,7 +85,7 @@ impl Opener {
         phase: &mut Phase,
     ) -> Result<WebSocket, Failure> {
         *phase = Phase::Dns;
-        let addresses = resolve(url).await?;
+        let addresses = self.resolver.resolve(url).await?;
         *phase = Phase::Connect;
         let tcp = connect(&addresses, source, request).await?;
         let stream = match &self.tls {
@@ -117,21 +125,6 @@ impl Opener {
             dirty: false,
             raw: Bytes::new(),
         })
-    }
-}
-
-async fn resolve(url: &Url) -> Result<Vec<SocketAddr>, Failure> {
-    let port = url.port_or_known_default().unwrap_or(80);
-    match url.host() {
-        Some(Host::Ipv4(address)) => Ok(vec![(address, port).into()]),
-        Some(Host::Ipv6(address)) => Ok(vec![(address, port).into()]),
-        Some(Host::Domain(name)) => {
-            let found = tokio::net::lookup_host((name, port))
-                .await
-                .map_err(|error| Failure::new(ErrorClass::Dns, format!("{name}: {error}")))?;
-            Ok(found.collect())
-        }
-        None => Err(Failure::new(ErrorClass::Dns, "the URL names no host")),
     }
 }
 

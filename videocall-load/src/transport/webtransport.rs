@@ -25,7 +25,9 @@ use wtransport::{
     config::QuicTransportConfig, endpoint::endpoint_side::Client,
 };
 
-use super::{Delivery, Incoming, MAX_INCOMING, Outgoing, Received, Request, is_regular};
+use super::{
+    Delivery, Incoming, MAX_INCOMING, Outgoing, Received, Request, is_regular, resolver::Resolver,
+};
 use crate::{
     errors::{Failure, Phase},
     measure::ErrorClass,
@@ -50,6 +52,7 @@ type Group = (Option<IpAddr>, u64);
 pub(super) struct Opener {
     tls: TlsConfig,
     per_endpoint: u64,
+    resolver: Resolver,
     /// By source address and number of the group.
     endpoints: Mutex<HashMap<Group, Arc<Endpoint<Client>>>>,
 }
@@ -83,6 +86,7 @@ impl Opener {
         Self {
             tls,
             per_endpoint: per_endpoint.max(1),
+            resolver: Resolver::default(),
             endpoints: Mutex::new(HashMap::new()),
         }
     }
@@ -139,6 +143,7 @@ impl Opener {
         transport.keep_alive_interval(Some(KEEP_ALIVE));
         let config = builder
             .with_custom_tls_and_transport(self.tls.clone(), transport)
+            .dns_resolver(self.resolver.clone())
             .build();
         let endpoint = Arc::new(Endpoint::client(config)?);
         endpoints.insert(key, endpoint.clone());

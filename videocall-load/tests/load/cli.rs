@@ -124,3 +124,33 @@ async fn an_interrupt_ends_the_run_and_says_good_bye() {
     let output = output.expect("the program ends").unwrap().unwrap();
     assert_eq!(output.status.code(), Some(0), "{:?}", output.stderr);
 }
+
+#[tokio::test]
+async fn a_program_with_a_behaviour_of_its_own() {
+    let server = Server::start(Mischief::Echo).await;
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_videocall-load"));
+    let example = program.with_file_name("examples").join("custom");
+    assert!(
+        example.exists(),
+        "build it first: cargo build -p videocall-load --examples"
+    );
+    let arguments = [
+        "--url",
+        &server.url(),
+        "--connection-number",
+        "3",
+        "--duration",
+        "2500ms",
+    ];
+    let mut command = Command::new(&example);
+    command.args(arguments);
+    let output = tokio::task::spawn_blocking(move || command.output()).await;
+    let output = output.unwrap().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains("RoundTrip"), "{text}");
+    let refused = Command::new(&example)
+        .args(["--url", &server.url(), "--behaviour", "flood"])
+        .output();
+    assert_eq!(refused.unwrap().status.code(), Some(2));
+}

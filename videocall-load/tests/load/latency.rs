@@ -109,3 +109,21 @@ async fn a_flood_keeps_its_pace() {
     // At most one every 5 ms; a busy machine may have left some out.
     assert!((100..=401).contains(&sent), "{sent}");
 }
+
+#[tokio::test]
+async fn a_stall_that_lasts_to_the_end_is_in_the_round_trips() {
+    let server = Server::start(Mischief::StallingEcho {
+        at: 3,
+        stall: Duration::from_secs(3600),
+    })
+    .await;
+    let mut plan = plan(&server.url(), 1, ping_pong());
+    plan.duration = Duration::from_millis(2000);
+    let (_, seen) = Run::start(plan).finish().await;
+    let (count, corrected, raw) = seen.latency(Metric::RoundTrip);
+    assert_eq!(count, 3);
+    assert!(
+        corrected >= raw && raw > Duration::from_secs(1),
+        "{corrected:?} {raw:?}"
+    );
+}

@@ -99,6 +99,24 @@ async fn a_layout_decides_which_layers_come() {
 }
 
 #[tokio::test]
+async fn the_speaker_is_seen_large_and_the_others_small() {
+    let server = RealServer::start().await;
+    let options = MeetingOptions {
+        cameras: 3,
+        speakers: 1,
+        layout: Layout::Speaker,
+        ..options()
+    };
+    let run = Run::start(meeting(&server.websocket_url(), options));
+    run.until("the smallest and the largest layer", |seen| {
+        let layers = seen.layers_received(MessageKind::Video);
+        layers.contains(&0) && layers.contains(&2)
+    })
+    .await;
+    assert_eq!(run.end().await.errors, []);
+}
+
+#[tokio::test]
 async fn who_listens_only_gets_no_pictures() {
     let server = RealServer::start().await;
     let options = MeetingOptions {

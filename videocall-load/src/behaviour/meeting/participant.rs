@@ -462,6 +462,14 @@ impl Behaviour for Participant {
     }
 
     fn on_close(&mut self, context: &mut Context<'_>, failure: Option<&Failure>) {
+        if let Some((_, planned, sent)) = self.ping.take() {
+            // The least that the answer would have taken: a stall at the end is not left out.
+            let waited = context.now().saturating_duration_since(sent);
+            if waited > REPORT_EVERY {
+                let late = context.now().saturating_duration_since(planned);
+                context.recorder().latency(Metric::RoundTrip, late, waited);
+            }
+        }
         self.reception
             .end(context.now(), failure.is_none(), context.recorder());
         if failure.is_none()
