@@ -380,11 +380,6 @@ fn with_waves(a: &PlanArguments, curve: Runner) -> Result<(Runner, Duration), Us
 
 fn transport(a: &PlanArguments) -> TransportOptions {
     let (t, defaults) = (&a.transport, TransportOptions::default());
-    let read_buffer = if a.behaviour == B::Meeting {
-        16 << 10
-    } else {
-        defaults.read_buffer
-    };
     TransportOptions {
         insecure: t.insecure,
         certificate_hashes: t.certificate_hash.clone(),
@@ -394,7 +389,7 @@ fn transport(a: &PlanArguments) -> TransportOptions {
             .connections_per_endpoint
             .map_or(defaults.connections_per_endpoint, u64::from),
         connect_timeout: t.connect_timeout.unwrap_or(defaults.connect_timeout),
-        read_buffer: t.read_buffer.unwrap_or(read_buffer),
+        read_buffer: t.read_buffer.unwrap_or(defaults.read_buffer),
     }
 }
 

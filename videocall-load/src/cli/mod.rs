@@ -228,7 +228,7 @@ pub struct TransportArguments {
     /// How long connecting may take, handshake included [default: 10s]
     #[arg(long, value_parser = time_text::parse, value_name = "TIME")]
     pub connect_timeout: Option<Duration>,
-    /// Bytes that a WebSocket reads at once [default: 16384 in meetings, else 4096]
+    /// Bytes that a WebSocket reads at once [default: 4096]
     #[arg(long, value_name = "BYTES")]
     pub read_buffer: Option<usize>,
 }

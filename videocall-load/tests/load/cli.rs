@@ -107,6 +107,14 @@ async fn a_server_that_nobody_reaches_has_its_own_code() {
 }
 
 #[tokio::test]
+async fn more_connections_than_files_are_refused_with_advice() {
+    // More than any kernel allows, whatever the limits of this machine are.
+    let ramp = ["--runner", "linear", "--target-connections", "4000000000"];
+    let rest = ["--ramp-duration", "1h", "--url", "ws://127.0.0.1:9"];
+    refused(&[&ramp[..], &rest[..]].concat(), "ulimit").await;
+}
+
+#[tokio::test]
 async fn an_interrupt_ends_the_run_and_says_good_bye() {
     let server = Server::start(Mischief::Echo).await;
     let child = Command::new(env!("CARGO_BIN_EXE_videocall-load"))

@@ -24,7 +24,6 @@ fn options() -> MeetingOptions {
 fn meeting(url: &str, options: MeetingOptions) -> Plan {
     let mut plan = plan(url, PARTICIPANTS, BehaviourOptions::Meeting(options));
     plan.transport.insecure = url.starts_with("https:");
-    plan.transport.read_buffer = 16 << 10;
     plan
 }
 
@@ -123,9 +122,21 @@ async fn who_listens_only_gets_no_pictures() {
         layout: Layout::Audio,
         ..options()
     };
-    let seen = hold(&server.websocket_url(), options, 0).await;
+    let run = Run::start(meeting(&server.websocket_url(), options));
+    run.until("four seconds of sound", |seen| {
+        seen.received_of(MessageKind::Audio) >= 1200
+    })
+    .await;
+    let seen = run.end().await;
+    assert_eq!(seen.errors, []);
     assert_eq!(seen.received_of(MessageKind::Video), 0);
     assert_eq!(seen.lost, 0);
+    // The publishers heed the server's demand for layers, which is for none.
+    let (pictures, sounds) = (
+        seen.sent_of(MessageKind::Video),
+        seen.sent_of(MessageKind::Audio),
+    );
+    assert!(pictures < sounds, "{pictures} and {sounds}");
 }
 
 #[tokio::test]
