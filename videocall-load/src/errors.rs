@@ -125,9 +125,16 @@ impl Failure {
         let class = match error {
             ConnectionError::ApplicationClosed(close) => {
                 let code = close.code().into_inner();
+                if let Some(name) = http3_error(code) {
+                    let class = match phase {
+                        Phase::Open => ErrorClass::Protocol,
+                        _ => ErrorClass::Handshake,
+                    };
+                    return Self::new(class, format!("the server ended HTTP/3 with {name}"));
+                }
                 return match u16::try_from(code) {
                     Ok(code) => Self::closed(code, &String::from_utf8_lossy(close.reason())),
-                    // Codes of HTTP/3 begin at 0x100 and fit; larger ones are nobody's.
+                    // Larger ones are nobody's.
                     Err(_) => Self::new(ErrorClass::Protocol, text),
                 };
             }
@@ -166,6 +173,29 @@ fn is_limit(error: &io::Error) -> bool {
     error
         .raw_os_error()
         .is_some_and(|code| exhausted.iter().any(|errno| errno.raw_os_error() == code))
+}
+
+/// The errors of HTTP/3 (RFC 9114, section 8.1).
+const fn http3_error(code: u64) -> Option<&'static str> {
+    Some(match code {
+        0x101 => "H3_GENERAL_PROTOCOL_ERROR",
+        0x102 => "H3_INTERNAL_ERROR",
+        0x103 => "H3_STREAM_CREATION_ERROR",
+        0x104 => "H3_CLOSED_CRITICAL_STREAM",
+        0x105 => "H3_FRAME_UNEXPECTED",
+        0x106 => "H3_FRAME_ERROR",
+        0x107 => "H3_EXCESSIVE_LOAD",
+        0x108 => "H3_ID_ERROR",
+        0x109 => "H3_SETTINGS_ERROR",
+        0x10a => "H3_MISSING_SETTINGS",
+        0x10b => "H3_REQUEST_REJECTED",
+        0x10c => "H3_REQUEST_CANCELLED",
+        0x10d => "H3_REQUEST_INCOMPLETE",
+        0x10e => "H3_MESSAGE_ERROR",
+        0x10f => "H3_CONNECT_ERROR",
+        0x110 => "H3_VERSION_FALLBACK",
+        _ => return None,
+    })
 }
 
 fn is_tls_alert(text: &str) -> bool {

@@ -24,9 +24,9 @@ use crate::{
 
 /// Largest message taken from a server, in bytes.
 const MAX_INCOMING: usize = 16 << 20;
-/// Connections from one source address to one server address before another address is used: the
-/// range of ephemeral ports of Linux has 28,232.
-const PORTS_OF_AN_ADDRESS: u64 = 20_000;
+/// Connections from one source address before another one is used. The range of ephemeral ports of
+/// Linux has 28,232; finding a free one takes the kernel ever longer when half of them are taken.
+const PORTS_OF_AN_ADDRESS: u64 = 8_000;
 
 /// How connections are made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
