@@ -102,7 +102,9 @@ pub(crate) async fn run(
         leave_at: timing.duration.map(|duration| now + duration),
         broken: None,
     };
-    open.run(stop).await
+    let outcome = open.run(stop).await;
+    recorder.closed();
+    outcome
 }
 
 struct Open<'a> {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use hdrhistogram::Histogram;
 
-use crate::measure::Snapshot;
+use crate::measure::{Snapshot, millis};
 
 /// For people.
 pub fn of(run: &Snapshot) -> String {
@@ -27,19 +27,20 @@ pub fn of(run: &Snapshot) -> String {
             let _ = writeln!(out, "{way:<12} {name:<9} {count} messages, {bytes} bytes");
         }
     }
-    let (freezes, frozen) = run.freezes;
+    let (freezes, frozen) = run.freezes_in_all();
+    let delivery = run.delivery_in_all();
     let _ = writeln!(
         out,
         "delivery     lost {}, reordered {}, duplicated {}, freezes {freezes} ({:.1} s)",
-        run.lost,
-        run.reordered,
-        run.duplicated,
+        delivery.lost,
+        delivery.reordered,
+        delivery.duplicated,
         frozen.as_secs_f64()
     );
     let _ = writeln!(
         out,
         "tester       timers up to {:.1} ms late",
-        run.scheduling_delay.as_secs_f64() * 1e3
+        millis(run.scheduling_delay.max())
     );
     for (class, (count, example)) in &run.errors {
         let _ = writeln!(out, "error        {class:?} {count} times: {example}");
@@ -48,7 +49,6 @@ pub fn of(run: &Snapshot) -> String {
 }
 
 fn percentiles(times: &Histogram<u64>) -> String {
-    let millis = |micros: u64| micros as f64 / 1e3;
     let at = |quantile| millis(times.value_at_quantile(quantile));
     format!(
         "p50 {:.2} ms, p90 {:.2}, p99 {:.2}, p99.9 {:.2}, max {:.2} ({} times)",

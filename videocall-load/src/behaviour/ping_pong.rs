@@ -7,7 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::{Behaviour, Context};
 use crate::{
     errors::{Failure, Phase},
-    measure::Metric,
+    measure::{MessageKind, Metric},
     transport::Received,
 };
 
@@ -93,7 +93,7 @@ impl Behaviour for PingPong {
                 );
             }
             // Echoed before.
-            _ => return context.recorder().duplicated(1),
+            _ => return context.recorder().duplicated(MessageKind::Other, 0, 1),
         }
         if self.due <= context.now() {
             self.send(context);
@@ -116,7 +116,7 @@ impl Behaviour for PingPong {
 
     fn on_wake(&mut self, context: &mut Context<'_>, _planned: Instant) {
         if self.outstanding.is_some() {
-            context.recorder().lost(1);
+            context.recorder().lost(MessageKind::Other, 0, 1);
             context.fail(Failure::timeout(Phase::Open));
         } else {
             self.send(context);

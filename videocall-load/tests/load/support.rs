@@ -159,10 +159,10 @@ pub(crate) fn seen(recorder: &Recorder) -> Seen {
         received: (snapshot.received.iter())
             .map(|((kind, layer), (count, _))| (*kind, *layer, *count))
             .collect(),
-        lost: snapshot.lost,
-        reordered: snapshot.reordered,
-        duplicated: snapshot.duplicated,
-        freezes: snapshot.freezes.0,
+        lost: snapshot.delivery_in_all().lost,
+        reordered: snapshot.delivery_in_all().reordered,
+        duplicated: snapshot.delivery_in_all().duplicated,
+        freezes: snapshot.freezes_in_all().0,
         latencies: (snapshot.latencies.iter())
             .map(|(metric, times)| {
                 let corrected = Duration::from_micros(times.corrected.max());

@@ -70,11 +70,10 @@ impl Reception {
 
     /// Takes note of a frame.
     pub(super) fn note(&mut self, stamp: &Stamp, arrival: Arrival, recorder: &Recorder) {
-        recorder.latency(
-            Metric::OneWay,
-            clock::since(stamp.planned_us, arrival.at),
-            clock::since(stamp.sent_us, arrival.at),
-        );
+        let corrected = clock::since(stamp.planned_us, arrival.at);
+        let raw = clock::since(stamp.sent_us, arrival.at);
+        recorder.latency(Metric::OneWay, corrected, raw);
+        recorder.one_way(stamp.kind, stamp.spatial, corrected);
         let judged = stamp.kind != MessageKind::Audio || self.audio_counts;
         let count = self.count;
         let Some(stream) = self.stream(stamp, arrival) else {
@@ -87,7 +86,7 @@ impl Reception {
         if !stamp.resumes && !stream.paused {
             let gap = arrival.at.saturating_duration_since(stream.last);
             if gap > FREEZE {
-                recorder.freeze(gap);
+                recorder.freeze(stream.kind, gap);
                 stream.frozen += gap;
             }
         }
@@ -186,7 +185,7 @@ impl Reception {
             let overdue = now.saturating_duration_since(stream.last);
             let silent = stream.kind == MessageKind::Audio && overdue < 2 * FROZEN_AT_END;
             if orderly && judged && !stream.paused && !silent && overdue > FROZEN_AT_END {
-                recorder.freeze(overdue);
+                recorder.freeze(stream.kind, overdue);
             }
             stream.finish(recorder);
         }
@@ -228,13 +227,13 @@ impl Stream {
                 lost = found.lost,
                 "packets are lost"
             );
-            recorder.lost(found.lost);
+            recorder.lost(self.kind, self.spatial, found.lost);
         }
         if found.reordered > 0 {
-            recorder.reordered(found.reordered);
+            recorder.reordered(self.kind, self.spatial, found.reordered);
         }
         if found.duplicated > 0 {
-            recorder.duplicated(found.duplicated);
+            recorder.duplicated(self.kind, self.spatial, found.duplicated);
         }
     }
 

@@ -216,9 +216,9 @@ impl Session {
             return;
         }
         let found = self.windows.entry(publisher).or_default().note(sequence);
-        recorder.lost(found.lost);
-        recorder.reordered(found.reordered);
-        recorder.duplicated(found.duplicated);
+        recorder.lost(MessageKind::Other, 0, found.lost);
+        recorder.reordered(MessageKind::Other, 0, found.reordered);
+        recorder.duplicated(MessageKind::Other, 0, found.duplicated);
     }
 
     fn error(&self, context: &mut Context<'_>, uri: Option<&Value>) {
@@ -307,7 +307,8 @@ impl Behaviour for Session {
 
     fn on_close(&mut self, context: &mut Context<'_>, _failure: Option<&Failure>) {
         for window in self.windows.values_mut() {
-            context.recorder().lost(window.finish().lost);
+            let lost = window.finish().lost;
+            context.recorder().lost(MessageKind::Other, 0, lost);
         }
     }
 }
