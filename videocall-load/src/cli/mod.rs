@@ -17,6 +17,7 @@ use crate::{
         meeting::{Layout, Speech},
         wamp::{Serializer, WampMode},
     },
+    output::session::OutputArguments,
     time_text,
 };
 
@@ -40,6 +41,11 @@ const AFTER_HELP: &str = "\
 Exit codes: 0 the run went through; 1 fault of the tester; 2 wrong usage; 3 a threshold was missed; \
 4 not one connection came about; 5 a report could not be written.
 
+Other commands, each with its own --help:
+  videocall-load compare a.json b.json    what changed from one run to another
+  videocall-load coordinate --nats-url URL --workers N <flags of a run>
+  videocall-load work --nats-url URL      take part in a run of several machines
+
 Examples:
   videocall-load --url ws://localhost:8080 --behaviour meeting --connection-number 50 \\
       --participants-per-meeting 50 --cameras 5 --speakers 3 --layout grid:9
@@ -62,6 +68,9 @@ pub struct Arguments {
     /// The plan.
     #[command(flatten)]
     pub plan: PlanArguments,
+    /// How the run is told of.
+    #[command(flatten)]
+    pub output: OutputArguments,
 }
 
 /// Which curve.
