@@ -32,6 +32,14 @@ pub fn run(custom: Option<Arc<dyn Factory>>) -> ExitCode {
         given.remove(1);
         return compare(given);
     }
+    if given.get(1).is_some_and(|word| word == "work") {
+        given.remove(1);
+        return crate::cli::cluster::work(given);
+    }
+    if given.get(1).is_some_and(|word| word == "coordinate") {
+        given.remove(1);
+        return crate::cli::cluster::coordinate(given);
+    }
     let arguments = match arguments_with_file(given) {
         Ok(arguments) => arguments,
         Err(error) => return refuse(&error),
@@ -76,7 +84,7 @@ fn plan(arguments: &Arguments, custom: bool) -> Result<Plan, UsageError> {
     arguments.plan.plan()
 }
 
-fn log_to_stderr() {
+pub(crate) fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("VIDEOCALL_LOAD_LOG");
     // Fails where the caller has a subscriber of its own, which is as good.
     let _ = tracing_subscriber::fmt()
@@ -85,12 +93,12 @@ fn log_to_stderr() {
         .try_init();
 }
 
-fn refuse(error: &UsageError) -> ExitCode {
+pub(crate) fn refuse(error: &UsageError) -> ExitCode {
     eprintln!("error: {error}\n\nFor more information, try '--help'.");
     ExitCode::from(USAGE)
 }
 
-fn unprepared(error: &PrepareError) -> u8 {
+pub(crate) fn unprepared(error: &PrepareError) -> u8 {
     eprintln!("error: {error}");
     if error.is_report() { REPORT } else { USAGE }
 }
@@ -188,14 +196,14 @@ fn compare(given: Vec<OsString>) -> ExitCode {
     }
 }
 
-fn wrong_usage(error: &clap::Error) -> ExitCode {
+pub(crate) fn wrong_usage(error: &clap::Error) -> ExitCode {
     let _ = error.print();
     // Asking for help or the version is no wrong usage.
     ExitCode::from(if error.use_stderr() { USAGE } else { OK })
 }
 
 /// The first Ctrl-C ends the run, with its report; the second ends the program.
-async fn stop_on_signal(stop: watch::Sender<bool>) {
+pub(crate) async fn stop_on_signal(stop: watch::Sender<bool>) {
     if tokio::signal::ctrl_c().await.is_ok() {
         eprintln!("ending; once more to end at once");
         let _ = stop.send(true);

@@ -1,6 +1,7 @@
 //! The command line, and the file that stands for it.
 
 mod build;
+pub(crate) mod cluster;
 mod config_file;
 mod limits;
 

@@ -1,0 +1,314 @@
+//! A coordinator and two workers over a real NATS server.
+#![allow(clippy::unwrap_used)]
+
+use std::{
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Ended when dropped.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// A NATS server on a port of its own.
+fn nats() -> (Process, String) {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let program = std::env::split_paths(&path)
+        .chain(["/usr/sbin".into()])
+        .map(|folder| folder.join("nats-server"))
+        .find(|file| file.is_file())
+        .expect("nats-server is installed: apt-get install nats-server");
+    for _ in 0..5 {
+        // Another process may take the port before: choose anew.
+        let port = free_port();
+        let server = Command::new(&program)
+            .args(["-a", "127.0.0.1", "-p", &port.to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let mut server = Process(server.unwrap());
+        let deadline = Instant::now() + PATIENCE;
+        while server.0.try_wait().unwrap().is_none() && Instant::now() < deadline {
+            if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                return (server, format!("nats://127.0.0.1:{port}"));
+            }
+            std::thread::yield_now();
+        }
+    }
+    panic!("nats-server does not start");
+}
+
+/// A WebSocket server that answers the handshake and then stays silent. (Connections are all that
+/// these tests count.)
+async fn silent_server() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    if stream.read_buf(&mut head).await.unwrap_or(0) == 0 {
+                        return;
+                    }
+                }
+                let text = String::from_utf8(head).unwrap();
+                let key = text
+                    .lines()
+                    .find_map(|line| {
+                        let (name, value) = line.split_once(": ")?;
+                        name.eq_ignore_ascii_case("sec-websocket-key")
+                            .then_some(value)
+                    })
+                    .unwrap();
+                let answer = format!(
+                    "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\
+                     \r\nsec-websocket-accept: {}\r\n\r\n",
+                    tokio_tungstenite::tungstenite::handshake::derive_accept_key(key.as_bytes())
+                );
+                let _ = stream.write_all(answer.as_bytes()).await;
+                let mut rest = [0; 1024];
+                while stream.read(&mut rest).await.unwrap_or(0) > 0 {}
+            });
+        }
+    });
+    format!("ws://{address}")
+}
+
+fn worker(nats: &str, name: &str) -> Process {
+    let worker = Command::new(env!("CARGO_BIN_EXE_videocall-load"))
+        .args(["work", "--nats-url", nats, "--name", name])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    Process(worker.unwrap())
+}
+
+fn coordinator(arguments: &[&str]) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_videocall-load"))
+        .arg("coordinate")
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+async fn output(child: Child) -> Output {
+    let wait = tokio::task::spawn_blocking(move || child.wait_with_output());
+    let output = tokio::time::timeout(PATIENCE, wait).await;
+    output.expect("the program ends").unwrap().unwrap()
+}
+
+fn result(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+struct Files(tempfile::TempDir);
+
+impl Files {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_workers_share_one_run() {
+    let ((_nats, nats), url, files) = (nats(), silent_server().await, Files::new());
+    let mut workers = [worker(&nats, "one"), worker(&nats, "two")];
+    let json = files.path("result.json");
+    let run = coordinator(&[
+        "--nats-url",
+        &nats,
+        "--workers",
+        "2",
+        "--url",
+        &url,
+        "--connection-number",
+        "9",
+        "--duration",
+        "2s",
+        "--json",
+        json.to_str().unwrap(),
+    ]);
+    let ended = output(run).await;
+    let text = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(0), "{text}");
+    let result = result(&json);
+    assert_eq!(result["snapshot"]["connected"], 9, "neither more nor fewer");
+    assert_eq!(result["figures"]["connect.count"]["value"], 9.0);
+    assert_eq!(result["workers"].as_array().unwrap().len(), 2);
+    for worker in result["workers"].as_array().unwrap() {
+        assert!(worker["lost_at"].is_null());
+        let (offset, error) = (&worker["clock"][0], &worker["clock"][1]);
+        // The same machine has the same clock.
+        let (offset, error) = (offset.as_i64().unwrap(), error.as_i64().unwrap());
+        assert!(offset.abs() <= error + 100_000, "{offset} ± {error}");
+    }
+    for worker in &mut workers {
+        assert!(worker.0.wait().unwrap().success());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_lost_is_told_in_every_report() {
+    let ((_nats, nats), url, files) = (nats(), silent_server().await, Files::new());
+    let (_stays, mut dies) = (worker(&nats, "stays"), worker(&nats, "dies"));
+    let (json, html) = (files.path("result.json"), files.path("report.html"));
+    let web = format!("127.0.0.1:{}", free_port());
+    let run = coordinator(&[
+        "--nats-url",
+        &nats,
+        "--workers",
+        "2",
+        "--url",
+        &url,
+        "--connection-number",
+        "4",
+        "--duration",
+        "12s",
+        "--json",
+        json.to_str().unwrap(),
+        "--html",
+        html.to_str().unwrap(),
+        "--web-listen",
+        &web,
+    ]);
+    // All four are open before one of the workers dies.
+    let deadline = Instant::now() + PATIENCE;
+    while !metrics(&web)
+        .await
+        .contains("videocall_load_connections_open 4\n")
+    {
+        assert!(Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    dies.0.kill().unwrap();
+    while !metrics(&web)
+        .await
+        .contains("worker_lost{worker=\"dies\"} 1")
+    {
+        assert!(Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let ended = output(run).await;
+    let (out, err) = (
+        String::from_utf8_lossy(&ended.stdout),
+        String::from_utf8_lossy(&ended.stderr),
+    );
+    assert_eq!(ended.status.code(), Some(0), "{err}");
+    assert!(out.contains("WORKER LOST: dies"), "{out}");
+    assert!(
+        err.contains("WORKER LOST: dies"),
+        "also while it runs: {err}"
+    );
+    let result = result(&json);
+    assert!(result["warnings"][0].as_str().unwrap().contains("dies"));
+    let workers = result["workers"].as_array().unwrap();
+    let lost = workers
+        .iter()
+        .find(|worker| worker["name"] == "dies")
+        .unwrap();
+    assert!(lost["lost_at"].as_f64().unwrap() < 12.0);
+    assert_eq!(
+        result["snapshot"]["connected"], 4,
+        "what it had done counts"
+    );
+    let html = std::fs::read_to_string(html).unwrap();
+    assert!(html.contains("WORKER LOST: dies") && html.contains("LOST after"));
+}
+
+async fn metrics(address: &str) -> String {
+    let Ok(mut stream) = tokio::net::TcpStream::connect(address).await else {
+        return String::new();
+    };
+    let request = b"GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n";
+    let mut answer = String::new();
+    if stream.write_all(request).await.is_ok() {
+        let _ = stream.read_to_string(&mut answer).await;
+    }
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_few_workers_are_named() {
+    let (_nats, nats) = nats();
+    let _worker = worker(&nats, "alone");
+    let run = coordinator(&[
+        "--nats-url",
+        &nats,
+        "--workers",
+        "2",
+        "--workers-timeout",
+        "3s",
+        "--url",
+        "ws://127.0.0.1:9",
+    ]);
+    let ended = output(run).await;
+    let text = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(4), "{text}");
+    assert!(
+        text.contains("only 1 of 2 workers are there: alone"),
+        "{text}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_whose_coordinator_is_gone_stops() {
+    let ((_nats, nats), url) = (nats(), silent_server().await);
+    let mut worker = worker(&nats, "left");
+    let web = format!("127.0.0.1:{}", free_port());
+    let run = Process(coordinator(&[
+        "--nats-url",
+        &nats,
+        "--workers",
+        "1",
+        "--url",
+        &url,
+        "--duration",
+        "1h",
+        "--web-listen",
+        &web,
+    ]));
+    let deadline = Instant::now() + PATIENCE;
+    while !metrics(&web)
+        .await
+        .contains("videocall_load_connections_open 10\n")
+    {
+        assert!(Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    drop(run);
+    let status = loop {
+        if let Some(status) = worker.0.try_wait().unwrap() {
+            break status;
+        }
+        assert!(Instant::now() < deadline, "the worker goes on alone");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert_eq!(status.code(), Some(4));
+}
