@@ -6,8 +6,8 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use proptest::prelude::*;
 use videocall_load::measure::{
-    EndReason, ErrorClass, MessageKind, Metric, Recorder, Snapshot, TesterState, figures,
-    is_metric, watch,
+    EndReason, ErrorClass, MessageKind, Metric, Recorder, ServerSource, Snapshot, TesterState,
+    figures, is_metric, watch,
 };
 
 fn rich() -> Recorder {
@@ -183,6 +183,39 @@ async fn a_runtime_that_is_blocked_shows_in_the_delay_of_timers() {
         }
         assert!(std::time::Instant::now() < deadline, "{state:?}");
     }
+}
+
+#[tokio::test]
+async fn a_server_tells_its_use_by_its_metrics() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/metrics", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        // A server that has used a thousand seconds more each time.
+        for seconds in 1.. {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 1024];
+            let length = stream.read(&mut request).await.unwrap();
+            assert!(request[..length].starts_with(b"GET /metrics HTTP/1."));
+            let answer = format!(
+                "HTTP/1.0 200 OK\r\n\r\nprocess_cpu_seconds_total {seconds}000\n\
+                 process_resident_memory_bytes 4096\n"
+            );
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    let mut source = ServerSource::metrics(&url).unwrap();
+    assert_eq!(
+        source.sample().await,
+        None,
+        "there is no time before the first"
+    );
+    let sample = source.sample().await.unwrap();
+    assert!(sample.cpu > 10.0, "{sample:?}");
+    assert_eq!(sample.memory, 4096);
+    let mut own = ServerSource::process(std::process::id()).unwrap();
+    own.sample().await;
+    assert!(own.sample().await.unwrap().memory > 1 << 20);
 }
 
 fn recorded(times: &[u64]) -> Snapshot {
