@@ -50,7 +50,7 @@ impl Shard {
         &mut self.cells[kind as usize * LAYERS + layer]
     }
 
-    fn add_to(&self, sum: &mut Snapshot) {
+    fn part(&self) -> Snapshot {
         let mut mine = self.rare.clone();
         for (place, cell) in self.cells.iter().enumerate() {
             let key = (MessageKind::ALL[place / LAYERS], (place % LAYERS) as u8);
@@ -71,7 +71,7 @@ impl Shard {
         mine.latencies = all
             .filter_map(|(metric, times)| Some((metric, times.clone()?)))
             .collect::<BTreeMap<_, _>>();
-        sum.merge(&mine);
+        mine
     }
 }
 
@@ -98,7 +98,9 @@ impl Recorder {
     pub fn snapshot(&self) -> Snapshot {
         let mut sum = Snapshot::default();
         for shard in self.0.iter() {
-            shard.lock().add_to(&mut sum);
+            // The thread that records there waits for the copy only, not for the sum.
+            let part = shard.lock().part();
+            sum.merge(&part);
         }
         sum
     }

@@ -174,7 +174,7 @@ fn plots(out: &mut String, result: &RunResult) {
         name: "open",
         points: result.series.iter().map(|p| (p.second, p.open)).collect(),
     };
-    out.push_str(&over_time("Connections", "open", &[open]));
+    out.push_str(&over_time("Connections", "open", result.seconds, &[open]));
     for (title, unit, names) in COURSES {
         let lines: Vec<_> = names
             .iter()
@@ -187,7 +187,7 @@ fn plots(out: &mut String, result: &RunResult) {
             .filter(|line| !line.points.is_empty())
             .collect();
         if !lines.is_empty() {
-            out.push_str(&over_time(title, unit, &lines));
+            out.push_str(&over_time(title, unit, result.seconds, &lines));
         }
     }
     out.push_str("</div><h2>Percentiles</h2><div class=\"plots\">");

@@ -37,14 +37,13 @@ pub(super) fn escape(text: &str) -> String {
     out
 }
 
-/// A plot over the time of the run.
-pub(super) fn over_time(title: &str, unit: &str, lines: &[Line<'_>]) -> String {
-    let all = || lines.iter().flat_map(|line| &line.points);
-    let end = all().map(|(x, _)| *x).fold(1e-9, f64::max);
+/// A plot over the time of the run, which lasted `end` seconds.
+pub(super) fn over_time(title: &str, unit: &str, end: f64, lines: &[Line<'_>]) -> String {
+    let end = end.max(1e-9);
     let ticks: Vec<_> = (0..=4)
         .map(|n| {
             let second = end * f64::from(n) / 4.0;
-            (second / end, format!("{} s", short(second)))
+            (second / end, format!("{second:.1} s"))
         })
         .collect();
     plot(title, unit, lines, |x| x / end, &ticks)
@@ -103,10 +102,12 @@ fn plot(
     }
     for (at, text) in ticks {
         let x = LEFT + (WIDTH - LEFT - 10.0) * at;
+        // The last one must not be cut off.
+        let anchor = if *at > 0.98 { "end" } else { "middle" };
+        let y = HEIGHT - 10.0;
         let _ = write!(
             out,
-            "<text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{text}</text>",
-            HEIGHT - 10.0
+            "<text x=\"{x:.1}\" y=\"{y}\" text-anchor=\"{anchor}\">{text}</text>"
         );
     }
     for (line, (colour, dash)) in lines.iter().zip(COLOURS.iter().zip(DASHES).cycle()) {
@@ -119,6 +120,14 @@ fn plot(
             let _ = write!(out, "{:.1},{:.1} ", x_of(*x), y_of(*y));
         }
         out.push_str("\"/>");
+        // One point makes no line.
+        if let [(x, y)] = line.points[..] {
+            let (x, y) = (x_of(x), y_of(y));
+            let _ = write!(
+                out,
+                "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{colour}\"/>"
+            );
+        }
     }
     out.push_str("</svg><p class=\"legend\">");
     for (line, colour) in lines.iter().zip(COLOURS.iter().cycle()) {
