@@ -77,6 +77,8 @@ impl ApiServer {
                 .configure(routes)
         })
         .disable_signals()
+        // A packet must not wait until the one before it is acknowledged.
+        .tcp_nodelay(true)
         .shutdown_timeout(2);
         for &address in &config.http_listen {
             server = if config.https {

@@ -13,11 +13,11 @@ use bytes::Bytes;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::broadcast,
+    sync::Mutex,
     task::JoinSet,
     time,
 };
-use wtransport::{ClientConfig, Endpoint, Identity, ServerConfig};
+use wtransport::{ClientConfig, Connection, Endpoint, Identity, ServerConfig};
 
 use crate::{
     meeting::{Load, Transport, wait_for},
@@ -25,8 +25,8 @@ use crate::{
     process::{Process, beside},
 };
 
-/// Packets that may wait for one receiver.
-const QUEUE: usize = 1024;
+/// Longest packet that goes as a datagram.
+const DATAGRAM: usize = 1000;
 /// What our protocol adds to a payload: the floor sends as many bytes as the server.
 const HEADER: usize = 40;
 
@@ -35,19 +35,12 @@ pub(crate) async fn tcp() -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("ready {}", listener.local_addr()?.port());
     let (mut publisher, _) = listener.accept().await?;
-    let (packets, _) = broadcast::channel::<Bytes>(QUEUE);
-    let accepting = packets.clone();
+    let receivers = Arc::new(Mutex::new(Vec::new()));
+    let arriving = receivers.clone();
     tokio::spawn(async move {
-        while let Ok((mut socket, _)) = listener.accept().await {
-            let mut packets = accepting.subscribe();
-            tokio::spawn(async move {
-                let _ = socket.set_nodelay(true);
-                while let Ok(packet) = packets.recv().await {
-                    if socket.write_all(&packet).await.is_err() {
-                        return;
-                    }
-                }
-            });
+        while let Ok((socket, _)) = listener.accept().await {
+            let _ = socket.set_nodelay(true);
+            arriving.lock().await.push(socket);
         }
     });
     loop {
@@ -56,7 +49,9 @@ pub(crate) async fn tcp() -> Result<()> {
         let mut packet = length.to_vec();
         packet.resize(4 + u32::from_be_bytes(length) as usize, 0);
         publisher.read_exact(&mut packet[4..]).await?;
-        let _ = packets.send(packet.into());
+        for socket in receivers.lock().await.iter_mut() {
+            socket.write_all(&packet).await?;
+        }
     }
 }
 
@@ -71,40 +66,38 @@ pub(crate) async fn quic() -> Result<()> {
     let endpoint = Endpoint::server(config)?;
     println!("ready {}", endpoint.local_addr()?.port());
     let publisher = endpoint.accept().await.await?.accept().await?;
-    let (packets, _) = broadcast::channel::<Bytes>(QUEUE);
-    let accepting = packets.clone();
+    let receivers = Arc::new(Mutex::new(Vec::new()));
+    let arriving = receivers.clone();
     tokio::spawn(async move {
         loop {
             let Ok(request) = endpoint.accept().await.await else {
                 continue;
             };
-            let mut packets = accepting.subscribe();
-            tokio::spawn(async move {
-                let Ok(connection) = request.accept().await else {
-                    return;
-                };
-                let quic = connection.quic_connection();
-                while let Ok(packet) = packets.recv().await {
-                    if packet.len() <= 1000 {
-                        let _ = quic.send_datagram(packet);
-                    } else if let Ok(mut stream) = quic.open_uni().await {
-                        let _ = stream.write_chunk(packet).await;
-                        let _ = stream.finish();
-                    }
-                }
-            });
-        }
-    });
-    let quic = publisher.quic_connection();
-    loop {
-        tokio::select! {
-            datagram = quic.read_datagram() => { let _ = packets.send(datagram?); }
-            stream = quic.accept_uni() => {
-                let packet = stream?.read_to_end(1 << 20).await?;
-                let _ = packets.send(packet.into());
+            if let Ok(connection) = request.accept().await {
+                arriving.lock().await.push(connection);
             }
         }
+    });
+    loop {
+        let packet: Bytes = tokio::select! {
+            datagram = publisher.receive_datagram() => datagram?.payload(),
+            stream = publisher.accept_uni() => {
+                stream?.quic_stream_mut().read_to_end(1 << 20).await?.into()
+            }
+        };
+        for connection in receivers.lock().await.iter() {
+            send(connection, &packet).await?;
+        }
     }
+}
+
+async fn send(connection: &Connection, packet: &Bytes) -> Result<()> {
+    if packet.len() <= DATAGRAM {
+        return connection.send_datagram(packet).context("send");
+    }
+    let mut stream = connection.open_uni().await?.await?;
+    stream.quic_stream_mut().write_chunk(packet.clone()).await?;
+    stream.quic_stream_mut().finish().context("finish")
 }
 
 /// Microseconds of the bare loop's time for each delivered packet.
@@ -185,12 +178,15 @@ async fn over_quic(
         let connection = connect().await?;
         let received = received.clone();
         receivers.spawn(async move {
-            let quic = connection.quic_connection();
             loop {
                 tokio::select! {
-                    datagram = quic.read_datagram() => if datagram.is_err() { return },
-                    stream = quic.accept_uni() => match stream {
-                        Ok(mut stream) => drop(stream.read_to_end(1 << 20).await),
+                    datagram = connection.receive_datagram() => if datagram.is_err() { return },
+                    stream = connection.accept_uni() => match stream {
+                        Ok(mut stream) => {
+                            if stream.quic_stream_mut().read_to_end(1 << 20).await.is_err() {
+                                continue;
+                            }
+                        }
                         Err(_) => return,
                     },
                 }
@@ -199,15 +195,7 @@ async fn over_quic(
         });
     }
     let packet = Bytes::from(vec![7; load.bytes + HEADER]);
-    let quic = publisher.quic_connection();
-    let publish = || async {
-        if packet.len() <= 1000 {
-            return quic.send_datagram(packet.clone()).context("send");
-        }
-        let mut stream = quic.open_uni().await?;
-        stream.write_chunk(packet.clone()).await?;
-        stream.finish().context("finish")
-    };
+    let publish = || send(&publisher, &packet);
     publish().await?;
     while wait_for_some(received, load.receivers).await.is_err() {
         publish().await?;

@@ -9,9 +9,6 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-/// Clock ticks a second in `/proc`: fixed for programs on Linux.
-const TICKS: f64 = 100.0;
-
 pub(crate) struct Process {
     child: Child,
 }
@@ -35,22 +32,23 @@ impl Process {
         anyhow::bail!("{} did not start", program.display())
     }
 
-    /// User and system time so far.
+    /// Time on a processor so far, of all its threads that live: exact, where the ticks of
+    /// `/proc/PID/stat` are hundredths of a second.
     pub(crate) fn cpu_seconds(&self) -> Result<f64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        // The name of the program may hold spaces: fields count from behind its parenthesis.
-        let fields: Vec<&str> = stat
-            .rsplit(')')
-            .next()
-            .unwrap_or_default()
-            .split_whitespace()
-            .collect();
-        ensure!(
-            fields.len() > 12,
-            "/proc/…/stat has fewer fields than it should"
-        );
-        let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
-        Ok(ticks as f64 / TICKS)
+        let mut nanoseconds = 0;
+        for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            // A thread may end while the folder is read.
+            let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else {
+                continue;
+            };
+            let field = text
+                .split_whitespace()
+                .next()
+                .context("schedstat is empty")?;
+            nanoseconds += field.parse::<u64>()?;
+        }
+        ensure!(nanoseconds > 0, "/proc/…/schedstat holds no times");
+        Ok(nanoseconds as f64 / 1e9)
     }
 }
 

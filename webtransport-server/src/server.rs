@@ -1,8 +1,13 @@
 //! Endpoints, and who is let in.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{SocketAddr, UdpSocket},
+    sync::Arc,
+    time::Duration,
+};
 
 use percent_encoding::percent_decode_str;
+use socket2::{Domain, Socket, Type};
 use tokio::{sync::Semaphore, task::JoinSet, time};
 use tracing::{Instrument, debug, info_span};
 use videocall_config::Certificates;
@@ -17,6 +22,8 @@ use crate::session;
 
 /// Handshakes at once, on all endpoints.
 const HANDSHAKES: usize = 1024;
+/// Bytes that a UDP socket may hold in each direction.
+const SOCKET_BUFFER: usize = 4 << 20;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The server cannot listen.
@@ -48,8 +55,9 @@ impl WebTransportServer {
         let endpoints = listen
             .iter()
             .map(|&address| {
+                let socket = open(address).map_err(|error| BindError { address, error })?;
                 let config = ServerConfig::builder()
-                    .with_bind_address(address)
+                    .with_bind_socket(socket)
                     .with_custom_tls_and_transport(
                         certificates.server_config(&[wtransport::tls::WEBTRANSPORT_ALPN]),
                         transport_config(),
@@ -78,6 +86,16 @@ impl WebTransportServer {
         }
         acceptors.join_all().await;
     }
+}
+
+/// All sessions of an endpoint share its socket: with the kernel's usual 200 KB, a burst of many
+/// publishers finds no room. The kernel grants less than this where `net.core.rmem_max` is lower.
+fn open(address: SocketAddr) -> std::io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None)?;
+    socket.set_recv_buffer_size(SOCKET_BUFFER)?;
+    socket.set_send_buffer_size(SOCKET_BUFFER)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
 }
 
 fn transport_config() -> QuicTransportConfig {
