@@ -1,82 +1,100 @@
-//! Prints what it costs the server to deliver a packet, beside its floor: the same bytes to the same
-//! number of sockets from a bare loop on the same runtime, measured in the same run.
+//! Prints what the server costs, beside its floor: the least work that could do the same, on the
+//! same runtime, measured in the same run.
 //!
-//! Server and floor are processes of their own, so that the time they take (user and system, from
-//! `/proc`) is theirs alone. Everything stays on the loopback interface, bounded in time and count.
-//! Results go to `bench/results/latest.json` as well.
+//! Server and floor are processes of their own, so that the time and the memory they take are
+//! theirs alone. Everything stays on the loopback interface, bounded in time and count. Results go
+//! to `bench/results/latest.json` as well; `docs/performance.md` says what each figure means.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod allocations;
+mod bus;
+mod crowd;
+mod delivery;
 mod floor;
-mod meeting;
+mod idle;
+mod instructions;
+mod joins;
+mod micro;
+mod peer;
 mod process;
+mod report;
 
-use std::fs;
+use anyhow::Result;
+use clap::{Parser, Subcommand};
 
-use anyhow::{Context, Result};
-use serde_json::json;
+use crate::{peer::Transport, report::Report};
 
-use crate::{
-    meeting::{Load, Transport},
-    process::Process,
-};
+#[global_allocator]
+static ALLOCATOR: allocations::Counting = allocations::Counting;
 
-/// Receivers, name and size of a packet, packets a second, packets in all.
-const LOADS: [(usize, &str, usize, u32, u32); 4] = [
-    (10, "audio", 120, 250, 2500),
-    (50, "audio", 120, 250, 1500),
-    (10, "video", 4000, 150, 1500),
-    (50, "video", 4000, 100, 800),
-];
+const TRANSPORTS: [Transport; 2] = [Transport::WebSocket, Transport::WebTransport];
+
+/// Prints the numbers of the relay with their floors.
+#[derive(Parser)]
+#[command(name = "videocall-bench", version)]
+struct Cli {
+    /// Only figures whose names begin with this: `relay.websocket`, `bus`, …
+    #[arg(long, default_value = "")]
+    only: String,
+    #[command(subcommand)]
+    part: Option<Part>,
+}
+
+/// Processes that a run starts.
+#[derive(Subcommand)]
+enum Part {
+    /// The bare loop over TCP.
+    #[command(hide = true)]
+    FloorWebsocket,
+    /// The bare loop over QUIC.
+    #[command(hide = true)]
+    FloorWebtransport,
+    /// The server, telling how often it allocated for each line on its standard input.
+    #[command(hide = true)]
+    CountedServer {
+        #[arg(allow_hyphen_values = true, trailing_var_arg = true)]
+        args: Vec<String>,
+    },
+    /// The relay's core alone: this many packets to a hundred receivers.
+    #[command(hide = true)]
+    Core { kind: String, packets: u64 },
+}
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let mut args = std::env::args().skip(1);
-    match args.next().as_deref() {
-        None => run().await,
-        Some("floor-websocket") => floor::tcp().await,
-        Some("floor-webtransport") => floor::quic().await,
-        Some(other) => anyhow::bail!("`{other}`: run without arguments"),
+    let cli = Cli::parse();
+    match cli.part {
+        None => run(cli.only).await,
+        Some(Part::FloorWebsocket) => floor::tcp().await,
+        Some(Part::FloorWebtransport) => floor::quic().await,
+        Some(Part::CountedServer { args }) => allocations::serve(args).await,
+        Some(Part::Core { kind, packets }) => instructions::core(&kind, packets),
     }
 }
 
-async fn run() -> Result<()> {
-    println!(
-        "{:<40} {:>10} {:>10} {:>7}",
-        "CPU per delivered packet", "µs", "floor", "ratio"
-    );
-    let mut results = Vec::new();
-    for transport in [Transport::WebSocket, Transport::WebTransport] {
-        for (receivers, kind, bytes, per_second, packets) in LOADS {
-            let load = Load {
-                receivers,
-                bytes,
-                per_second,
-                packets,
-                audio: kind == "audio",
-            };
-            let value = meeting::measure(transport, &load)
-                .await
-                .context("the server")?;
-            let floor = floor::measure(transport, &load)
-                .await
-                .context("the floor")?;
-            let ratio = value / floor;
-            let name = format!("relay.{}.{receivers}.{kind}.cpu_us", transport.label());
-            println!("{name:<40} {value:>10.2} {floor:>10.2} {ratio:>7.2}");
-            results.push(json!({
-                "name": name, "unit": "us", "value": value, "floor": floor, "ratio": ratio,
-            }));
-        }
+async fn run(only: String) -> Result<()> {
+    let mut report = Report::new(only);
+    report.section("CPU time for each delivered packet, user and system");
+    for transport in TRANSPORTS {
+        delivery::cpu(&mut report, transport).await?;
     }
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/results");
-    fs::create_dir_all(folder)?;
-    let path = format!("{folder}/latest.json");
-    fs::write(&path, serde_json::to_string_pretty(&results)?)?;
-    println!("written to bench/results/latest.json");
-    Ok(())
-}
-
-/// CPU time for each of `deliveries`, in microseconds.
-fn per_delivery(process: &Process, before: f64, deliveries: u64) -> Result<f64> {
-    Ok((process.cpu_seconds()? - before) * 1e6 / deliveries as f64)
+    report.section("Delay through the server at half of what this machine carries");
+    for transport in TRANSPORTS {
+        delivery::delay(&mut report, transport).await?;
+    }
+    report.section("Joining, and being there");
+    for transport in TRANSPORTS {
+        joins::measure(&mut report, transport).await?;
+        idle::measure(&mut report, transport).await?;
+    }
+    report.section("Allocations for each delivered packet, client not counted");
+    for transport in TRANSPORTS {
+        allocations::measure(&mut report, transport).await?;
+    }
+    report.section("Between nodes");
+    bus::measure(&mut report).await?;
+    report.section("The relay's core alone");
+    instructions::measure(&mut report)?;
+    micro::measure(&mut report)?;
+    report.save()
 }

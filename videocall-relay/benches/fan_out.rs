@@ -3,14 +3,14 @@
 //! `cargo bench -p videocall-relay --bench fan_out`
 
 use std::{
-    io::Write,
     sync::Arc,
     task::{Context, Waker},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use videocall_relay::{Counters, Egress, Joined, Meeting, RelayConfig};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use videocall_relay::{Counters, Egress, Joined, Meeting, Outgoing, RelayConfig};
 use videocall_types::{
     ids::{MediaKind, NodeId, SessionId},
     packet,
@@ -18,17 +18,15 @@ use videocall_types::{
 };
 
 const RECEIVERS: u64 = 1_000;
-const ROUNDS: u64 = 400;
-/// Packets that wait when a receiver's writer gets its turn.
-const PACKETS_PER_ROUND: u64 = 4;
 
+/// A meeting with time of its own.
 struct Bench {
     meeting: Meeting,
     publisher: SessionId,
     receivers: Vec<Arc<Egress>>,
     now: Instant,
     number: u64,
-    out: Vec<videocall_relay::Outgoing>,
+    out: Vec<Outgoing>,
 }
 
 impl Bench {
@@ -54,18 +52,22 @@ impl Bench {
                 receivers.push(egress);
             }
         }
-        Some(Self {
+        let mut bench = Self {
             meeting,
             publisher,
             receivers,
             now,
             number: 0,
             out: Vec::new(),
-        })
+        };
+        // The rosters of a thousand joins.
+        bench.take();
+        Some(bench)
     }
 
     fn packet(&mut self, kind: MediaKind) -> Bytes {
         self.number += 1;
+        self.now += Duration::from_millis(20);
         let is_audio = kind == MediaKind::Audio;
         let routing = Routing {
             kind,
@@ -84,61 +86,61 @@ impl Bench {
         packet::sealed_media(self.publisher, &Bytes::new(), routing, payload)
     }
 
-    /// Nanoseconds for each delivery, pushing and taking.
-    fn run(&mut self, kind: MediaKind) -> (f64, f64) {
-        let (mut pushing, mut taking) = (Duration::ZERO, Duration::ZERO);
-        self.number = 0;
+    fn push(&mut self, packet: Bytes) {
+        let sent = self.meeting.receive(self.now, self.publisher, packet);
+        assert!(sent.is_ok(), "the packet is the publisher's own");
+    }
+
+    /// As writers do: until there is nothing left, so that the waker is set.
+    fn take(&mut self) -> usize {
+        let mut context = Context::from_waker(Waker::noop());
         let mut taken = 0;
-        for _ in 0..ROUNDS {
-            let packets: Vec<Bytes> = (0..PACKETS_PER_ROUND).map(|_| self.packet(kind)).collect();
-            self.now += Duration::from_millis(20);
-            let start = Instant::now();
-            for packet in packets {
-                let sent = self.meeting.receive(self.now, self.publisher, packet);
-                assert!(sent.is_ok(), "the packet is the publisher's own");
-            }
-            pushing += start.elapsed();
-            let mut context = Context::from_waker(Waker::noop());
-            let start = Instant::now();
-            for egress in &self.receivers {
-                // Until there is nothing left, as a writer does, and so the waker is set.
-                while egress
-                    .poll_batch(&mut context, self.now, 64, 1 << 16, &mut self.out)
-                    .is_ready()
-                {}
-                taken += self
-                    .out
-                    .iter()
-                    .filter(|out| !out.packet.is_control())
-                    .count() as u64;
-                self.out.clear();
-            }
-            taking += start.elapsed();
+        for egress in &self.receivers {
+            while egress
+                .poll_batch(&mut context, self.now, 64, 1 << 16, &mut self.out)
+                .is_ready()
+            {}
+            taken += self.out.len();
+            self.out.clear();
         }
-        assert_eq!(taken, RECEIVERS * PACKETS_PER_ROUND * ROUNDS, "all arrive");
-        let each = |time: Duration| time.as_nanos() as f64 / taken as f64;
-        (each(pushing), each(taking))
+        taken
     }
 }
 
-fn main() {
-    let Some(mut bench) = Bench::new() else {
-        return;
-    };
-    let mut stdout = std::io::stdout();
+fn fan_out(criterion: &mut Criterion) {
     for kind in [MediaKind::Audio, MediaKind::Video] {
-        // Once to warm up.
-        bench.run(kind);
-        if kind == MediaKind::Video
-            && let Some(fresh) = Bench::new()
-        {
-            bench = fresh;
-        }
-        let (push, take) = bench.run(kind);
-        let _ = writeln!(
-            stdout,
-            "{}: {push:.0} ns to push and {take:.0} ns to take, for each of {RECEIVERS} receivers",
-            kind.label(),
-        );
+        let Some(bench) = Bench::new() else { return };
+        let bench = std::cell::RefCell::new(bench);
+        let mut group = criterion.benchmark_group("push");
+        group.throughput(Throughput::Elements(RECEIVERS));
+        group.bench_function(kind.label(), |bencher| {
+            bencher.iter_batched(
+                || {
+                    let mut bench = bench.borrow_mut();
+                    bench.take();
+                    bench.packet(kind)
+                },
+                |packet| bench.borrow_mut().push(packet),
+                BatchSize::PerIteration,
+            );
+        });
+        group.finish();
+        let mut group = criterion.benchmark_group("take");
+        group.throughput(Throughput::Elements(RECEIVERS));
+        group.bench_function(kind.label(), |bencher| {
+            bencher.iter_batched(
+                || {
+                    let mut bench = bench.borrow_mut();
+                    let packet = bench.packet(kind);
+                    bench.push(packet);
+                },
+                |()| assert!(bench.borrow_mut().take() >= RECEIVERS as usize),
+                BatchSize::PerIteration,
+            );
+        });
+        group.finish();
     }
 }
+
+criterion_group!(benches, fan_out);
+criterion_main!(benches);
