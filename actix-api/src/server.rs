@@ -1,15 +1,23 @@
 //! The HTTP server and its routes.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+};
 
+use actix_http::HttpService;
+use actix_server::{Server, ServerBuilder, ServerHandle};
+use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::{
-    App, HttpServer,
-    dev::{Server, ServerHandle},
+    App, Error,
+    dev::AppConfig,
     http::header,
     middleware::DefaultHeaders,
-    web,
+    web::{self, Data},
 };
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use socket2::{Domain, Socket, Type};
 use videocall_config::{Certificates, Config};
 use videocall_node::Node;
 
@@ -30,6 +38,9 @@ pub enum BindError {
     #[error("metrics: {0}")]
     Metrics(String),
 }
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1024;
 
 /// Shared by all routes.
 pub(crate) struct Shared {
@@ -62,7 +73,7 @@ impl ApiServer {
         let metrics = PrometheusBuilder::new()
             .install_recorder()
             .map_err(|error| BindError::Metrics(error.to_string()))?;
-        let shared = web::Data::new(Shared {
+        let shared = Data::new(Shared {
             node,
             config: config.clone(),
             certificates: certificates.clone(),
@@ -70,25 +81,15 @@ impl ApiServer {
             assets: Assets::load(&config.ui_dir),
             webtransport_port,
         });
-        let mut server = HttpServer::new(move || {
-            App::new()
-                .app_data(shared.clone())
-                .wrap(security_headers())
-                .configure(routes)
-        })
-        .disable_signals()
-        // A packet must not wait until the one before it is acknowledged.
-        .tcp_nodelay(true)
-        .shutdown_timeout(2);
+        let mut server = Server::build().disable_signals().shutdown_timeout(2);
+        let mut addresses = Vec::new();
         for &address in &config.http_listen {
-            server = if config.https {
-                server.bind_rustls_0_23(address, certificates.server_config(&[b"http/1.1"]))
-            } else {
-                server.bind(address)
-            }
-            .map_err(|error| BindError::Address { address, error })?;
+            let listener = open(address).map_err(|error| BindError::Address { address, error })?;
+            let bound = listener.local_addr();
+            addresses.push(bound.map_err(|error| BindError::Address { address, error })?);
+            server = listen(server, listener, shared.clone())
+                .map_err(|error| BindError::Address { address, error })?;
         }
-        let addresses = server.addrs();
         Ok(Self {
             server: server.run(),
             addresses,
@@ -114,10 +115,62 @@ impl ApiServer {
     }
 }
 
+fn open(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // A server that starts again must not wait for the last one's connections to be forgotten.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Routes for requests, and the ingress for those that become WebSockets.
+fn listen(
+    server: ServerBuilder,
+    listener: TcpListener,
+    shared: Data<Shared>,
+) -> io::Result<ServerBuilder> {
+    let data = shared.clone();
+    let application = move || {
+        let app = App::new()
+            .app_data(data.clone())
+            .wrap(security_headers())
+            .configure(routes)
+            .into_factory()
+            .map_err(|error: Error| error.error_response());
+        map_config(app, |()| AppConfig::default())
+    };
+    if shared.config.https {
+        let tls = shared.certificates.server_config(&[b"http/1.1"]);
+        server.listen("https", listener, move || {
+            let ingress = shared.clone();
+            HttpService::build()
+                .tcp_nodelay(true)
+                .upgrade(fn_service(move |it| {
+                    websocket::upgrade(it, ingress.clone())
+                }))
+                .finish(application())
+                .rustls_0_23(tls.clone())
+        })
+    } else {
+        server.listen("http", listener, move || {
+            let ingress = shared.clone();
+            HttpService::build()
+                .tcp_nodelay(true)
+                .upgrade(fn_service(move |it| {
+                    websocket::upgrade(it, ingress.clone())
+                }))
+                .finish(application())
+                .tcp()
+        })
+    }
+}
+
 fn routes(config: &mut web::ServiceConfig) {
     config
-        .route("/lobby/{user}/{meeting}", web::get().to(websocket::guest))
-        .route("/lobby", web::get().to(websocket::with_token))
         .route("/config.json", web::get().to(config_json::get))
         .route("/healthz", web::get().to(health::alive))
         .route("/readyz", web::get().to(health::ready))

@@ -63,6 +63,11 @@ impl Session {
             .map(|batch| batch == Batch::More)
     }
 
+    /// Ready when the session is over: for a writer that is blocked.
+    pub fn poll_over(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.egress.poll_over(cx)
+    }
+
     /// Like [`poll_batch`](Self::poll_batch), waiting.
     pub async fn next_batch(&self, out: &mut Vec<Outgoing>) -> bool {
         poll_fn(|cx| self.poll_batch(cx, out)).await

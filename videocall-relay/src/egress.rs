@@ -3,7 +3,7 @@
 
 use std::{
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Instant,
 };
 
@@ -89,13 +89,17 @@ impl Egress {
         if queue.closed {
             return Poll::Ready(Batch::Closed);
         }
-        if queue
-            .waker
-            .as_ref()
-            .is_none_or(|waker| !waker.will_wake(cx.waker()))
-        {
-            queue.waker = Some(cx.waker().clone());
+        remember(&mut queue.waker, cx);
+        Poll::Pending
+    }
+
+    /// Ready when the session is over, whatever still waits. Wakes the task of `cx` then.
+    pub fn poll_over(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut queue = self.queue.lock();
+        if queue.closed {
+            return Poll::Ready(());
         }
+        remember(&mut queue.over_waker, cx);
         Poll::Pending
     }
 
@@ -142,7 +146,11 @@ impl Egress {
         queue.pictures.clear();
         queue.picture_bytes = 0;
         queue.forwards.clear();
+        let over = queue.over_waker.take();
         wake(queue);
+        if let Some(waker) = over {
+            waker.wake();
+        }
     }
 
     pub(crate) fn push_control(&self, packet: &Packet) {
@@ -232,6 +240,15 @@ impl Egress {
         let queue = self.queue.lock();
         let forward = queue.forwards.get(slot)?;
         Some(forward.current().unwrap_or(forward.target()))
+    }
+}
+
+fn remember(waker: &mut Option<Waker>, cx: &mut Context<'_>) {
+    if waker
+        .as_ref()
+        .is_none_or(|waker| !waker.will_wake(cx.waker()))
+    {
+        *waker = Some(cx.waker().clone());
     }
 }
 

@@ -61,6 +61,8 @@ pub(crate) struct Queue {
     pub(crate) forwards: Forwards,
     pub(crate) congestion: Congestion,
     pub(crate) waker: Option<Waker>,
+    /// Of a writer that is blocked and must know only when there is nothing more to write.
+    pub(crate) over_waker: Option<Waker>,
     /// Whether the receiver has said that it knows control messages beyond `Ping` and `Close`.
     pub(crate) greeted: bool,
     pub(crate) closed: bool,

@@ -1,101 +1,196 @@
 //! WebSocket ingress.
 //!
-//! Frames to the client are not encoded here: the body of the upgraded response is the shared head
-//! of each packet followed by the packet's own bytes, which actix-http copies once into its write
-//! buffer (`docs/decisions/websocket-egress.md`). Frames from the client are read by actix-http's
-//! codec, which unmasks them in place.
+//! actix-http reads the request; the connection is then ours (`docs/decisions/websocket-egress.md`).
 
-mod body;
-mod ingest;
+mod connection;
+mod frames;
+mod wakes;
 
-use std::sync::Arc;
+use std::{convert::Infallible, fmt::Display, io, time::Duration};
 
-use actix_web::{Error, HttpRequest, HttpResponse, http::StatusCode, http::header, web};
+use actix_codec::{Framed, FramedParts};
+use actix_http::{
+    Request, Response, StatusCode,
+    body::BodySize,
+    h1::{Codec, Message},
+    header,
+};
+use actix_web::web::Data;
+use bytes::Bytes;
+use futures_util::SinkExt;
 use percent_encoding::percent_decode_str;
-use tracing::{Instrument, debug, info_span};
-use videocall_node::{JoinRequest, Refusal, Transport};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time,
+};
 
-use self::body::EgressBody;
+use tracing::{Instrument, debug, info_span};
+use videocall_node::{JoinRequest, Refusal, Session, Transport};
+
 use crate::server::Shared;
 
-/// `/lobby/{user}/{meeting}`
-pub(crate) async fn guest(
-    request: HttpRequest,
-    payload: web::Payload,
-    shared: web::Data<Shared>,
-) -> Result<HttpResponse, Error> {
-    // From the path as it was sent: a name may hold an encoded slash.
-    let mut segments = request
-        .uri()
-        .path()
-        .split('/')
-        .skip(2)
-        .map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned());
-    let user = segments.next().unwrap_or_default();
-    let meeting = segments.next().unwrap_or_default();
-    join(&request, payload, &shared, user, meeting, None).await
+/// How long a peer may take to receive the answer to its request.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Takes over a connection whose request asks for another protocol. `Ok` in any case: what there is
+/// to say has been said to the peer.
+pub(crate) async fn upgrade<T>(
+    (request, framed): (Request, Framed<T, Codec>),
+    shared: Data<Shared>,
+) -> Result<(), Infallible>
+where
+    T: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    // A task of its own is much smaller than the one in which actix-http reads requests.
+    actix_web::rt::spawn(async move {
+        if let Err(error) = serve(request, framed, shared).await {
+            debug!(%error, "the connection broke while it was upgraded");
+        }
+    });
+    Ok(())
 }
 
-/// `/lobby?token=…`
-pub(crate) async fn with_token(
-    request: HttpRequest,
-    payload: web::Payload,
-    shared: web::Data<Shared>,
-) -> Result<HttpResponse, Error> {
-    let token = request
-        .query_string()
-        .split('&')
-        .find_map(|pair| pair.strip_prefix("token="))
-        .map(|token| percent_decode_str(token).decode_utf8_lossy().into_owned());
-    let token = Some(token.unwrap_or_default());
-    join(
-        &request,
-        payload,
-        &shared,
-        String::new(),
-        String::new(),
-        token,
-    )
-    .await
-}
-
-async fn join(
-    request: &HttpRequest,
-    payload: web::Payload,
-    shared: &Shared,
-    user: String,
-    meeting: String,
-    token: Option<String>,
-) -> Result<HttpResponse, Error> {
-    let mut upgrade = actix_http::ws::handshake(request.head())?;
-    let Some(remote) = request.peer_addr() else {
-        return Ok(HttpResponse::InternalServerError().finish());
+async fn serve<T>(
+    request: Request,
+    mut framed: Framed<T, Codec>,
+    shared: Data<Shared>,
+) -> io::Result<()>
+where
+    T: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let (accepted, session) = match join(&request, &shared).await {
+        Ok(joined) => joined,
+        Err(refused) => {
+            let refuse = send_refusal(&mut framed, refused);
+            return time::timeout(ANSWER_TIMEOUT, refuse).await?;
+        }
     };
+    // From here on only what the session needs takes memory.
+    drop((request, shared));
+    let span = info_span!("session", id = %session.id(), transport = "websocket");
+    let message = Message::Item((accepted, BodySize::None));
+    time::timeout(ANSWER_TIMEOUT, framed.send(message)).await??;
+    let FramedParts { io, read_buf, .. } = framed.into_parts();
+    // Boxed, since it lives long and what surrounds it does not.
+    Box::pin(connection::run(io, read_buf.freeze(), session))
+        .instrument(span)
+        .await;
+    Ok(())
+}
+
+/// A response without a body, and the text of its body.
+type Refused = (Response<()>, String);
+
+async fn join(request: &Request, shared: &Shared) -> Result<(Response<()>, Session), Refused> {
+    let text = |status, error: &dyn Display| (Response::with_body(status, ()), error.to_string());
+    let target = Target::parse(request.uri().path(), request.uri().query())
+        .ok_or_else(|| text(StatusCode::NOT_FOUND, &"nothing to upgrade here"))?;
+    let mut accepted = actix_http::ws::handshake(request.head())
+        .map_err(|error| text(StatusCode::BAD_REQUEST, &error))?;
+    let remote = request.peer_addr().ok_or_else(|| {
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        text(status, &"the peer has no address")
+    })?;
     let join = JoinRequest {
-        meeting,
-        user,
-        token,
+        meeting: target.meeting,
+        user: target.user,
+        token: target.token,
         transport: Transport::WebSocket,
         remote,
     };
-    let session = match shared.node.join(join).await {
-        Ok(session) => Arc::new(session),
-        Err(refusal) => return Ok(refuse(&refusal)),
-    };
-    let span = info_span!("session", id = %session.id(), transport = "websocket");
-    let (body, answers) = EgressBody::new(session.clone());
-    actix_web::rt::spawn(ingest::run(payload, session, answers).instrument(span));
-    Ok(upgrade.message_body(body)?.map_into_boxed_body().into())
+    let session = shared.node.join(join).await.map_err(|it| refusal(&it))?;
+    let accepted = accepted
+        .message_body(())
+        .map_err(|error| text(StatusCode::INTERNAL_SERVER_ERROR, &error))?;
+    Ok((accepted, session))
 }
 
-fn refuse(refusal: &Refusal) -> HttpResponse {
+/// What a path asks for.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Target {
+    meeting: String,
+    user: String,
+    token: Option<String>,
+}
+
+impl Target {
+    /// `/lobby/{user}/{meeting}`, or `/lobby?token=…`.
+    fn parse(path: &str, query: Option<&str>) -> Option<Self> {
+        // From the path as it was sent: a name may hold an encoded slash.
+        let mut segments = path.strip_prefix('/')?.split('/');
+        let decoded = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let found = (segments.next(), segments.next(), segments.next());
+        match (found, segments.next()) {
+            ((Some("lobby"), Some(user), Some(meeting)), None) => Some(Self {
+                meeting: decoded(meeting),
+                user: decoded(user),
+                token: None,
+            }),
+            ((Some("lobby"), None, None), None) => {
+                let mut pairs = query.unwrap_or_default().split('&');
+                let token = pairs.find_map(|pair| pair.strip_prefix("token="));
+                Some(Self {
+                    token: Some(token.map(decoded).unwrap_or_default()),
+                    ..Self::default()
+                })
+            }
+            _ => None,
+        }
+    }
+}
+
+fn refusal(refusal: &Refusal) -> Refused {
     debug!(reason = %refusal.text, "refused");
     let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
-    let mut response = HttpResponse::build(status);
+    let mut response = Response::with_body(status, ());
     if let Some(seconds) = refusal.retry_after {
-        response.insert_header((header::RETRY_AFTER, seconds.to_string()));
+        let headers = response.headers_mut();
+        headers.insert(header::RETRY_AFTER, seconds.into());
     }
-    response
-        .content_type("text/plain; charset=utf-8")
-        .body(refusal.text.clone())
+    (response, refusal.text.clone())
+}
+
+async fn send_refusal<T>(
+    framed: &mut Framed<T, Codec>,
+    (mut response, text): Refused,
+) -> io::Result<()>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let plain = header::HeaderValue::from_static("text/plain; charset=utf-8");
+    let close = header::HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONTENT_TYPE, plain);
+    response.headers_mut().insert(header::CONNECTION, close);
+    let text = Bytes::from(text);
+    let size = BodySize::Sized(text.len() as u64);
+    framed.feed(Message::Item((response, size))).await?;
+    framed.feed(Message::Chunk(Some(text))).await?;
+    framed.feed(Message::Chunk(None)).await?;
+    framed.flush().await?;
+    framed.close().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Target;
+
+    #[test]
+    fn paths_name_a_user_and_a_meeting_or_bring_a_token() {
+        let parse = |path, query| Target::parse(path, query);
+        let guest = Target {
+            meeting: String::from("team/a"),
+            user: String::from("Zoë"),
+            token: None,
+        };
+        assert_eq!(parse("/lobby/Zo%C3%AB/team%2Fa", None), Some(guest));
+        let token = |text: &str| Target {
+            token: Some(text.to_owned()),
+            ..Target::default()
+        };
+        assert_eq!(parse("/lobby", Some("a=b&token=x%2By")), Some(token("x+y")));
+        assert_eq!(parse("/lobby", None), Some(token("")));
+        for other in ["/", "", "/lobby/a", "/lobby/a/b/c", "/else"] {
+            assert_eq!(parse(other, None), None, "{other}");
+        }
+    }
 }
