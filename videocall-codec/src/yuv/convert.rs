@@ -88,6 +88,23 @@ fn average(a: u8, b: u8) -> u8 {
     (u16::from(a) + u16::from(b)).div_ceil(2) as u8
 }
 
+/// Where values of full range (0–255 for all) lie in limited range: for brightness, and for chroma.
+pub(crate) fn limited_range() -> ([u8; 256], [u8; 256]) {
+    let luma = |at: usize| (16.0 + at as f32 * 219.0 / 255.0).round() as u8;
+    let chroma = |at: usize| (128.0 + (at as f32 - 128.0) * 224.0 / 255.0).round() as u8;
+    (std::array::from_fn(luma), std::array::from_fn(chroma))
+}
+
+/// Makes a picture of full range one of limited range.
+pub(crate) fn full_to_limited(picture: &mut I420) {
+    let (luma, chroma) = limited_range();
+    for (plane, table) in picture.planes_mut().into_iter().zip([luma, chroma, chroma]) {
+        for value in plane {
+            *value = table[usize::from(*value)];
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

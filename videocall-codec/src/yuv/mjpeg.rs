@@ -5,7 +5,7 @@ use std::io::Cursor;
 use zune_core::{colorspace::ColorSpace, options::DecoderOptions};
 use zune_jpeg::{JpegDecoder, errors::DecodeErrors};
 
-use super::{I420, PictureError};
+use super::{I420, PictureError, convert::limited_range};
 
 /// Why a frame is no JPEG that can be shown.
 #[derive(Debug, thiserror::Error)]
@@ -36,16 +36,13 @@ impl MjpegDecoder {
             .jpeg_set_out_colorspace(ColorSpace::YCbCr)
             // Cameras cut frames short when the bus is busy: half a picture is better than none.
             .set_strict_mode(false);
-        // JPEG uses all of 0–255, video 16–235 and 16–240.
-        let limited = |range: f32, zero: f32, at: usize| {
-            (zero + (at as f32 - if range > 220.0 { 128.0 } else { 0.0 }) * range / 255.0).round()
-                as u8
-        };
+        // JPEG uses all of 0–255.
+        let (luma, chroma) = limited_range();
         Self {
             options,
             pixels: Vec::new(),
-            luma: std::array::from_fn(|at| limited(219.0, 16.0, at)),
-            chroma: std::array::from_fn(|at| limited(224.0, 128.0, at)),
+            luma,
+            chroma,
         }
     }
 

@@ -7,6 +7,7 @@ mod convert;
 mod mjpeg;
 mod scale;
 
+pub(crate) use self::convert::full_to_limited;
 pub use self::{
     convert::{nv12_to_i420, yuyv_to_i420},
     mjpeg::{MjpegDecoder, MjpegError},
