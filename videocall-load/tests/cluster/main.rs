@@ -5,6 +5,7 @@
 mod silent;
 
 use std::{
+    io::Read,
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -147,7 +148,7 @@ async fn a_worker_that_is_lost_is_told_in_every_report() {
     let (_stays, mut dies) = (worker(&nats, "stays"), worker(&nats, "dies"));
     let (json, html) = (files.path("result.json"), files.path("report.html"));
     let web = format!("127.0.0.1:{}", free_port());
-    let run = coordinator(&[
+    let mut run = coordinator(&[
         "--nats-url",
         &nats,
         "--workers",
@@ -166,22 +167,9 @@ async fn a_worker_that_is_lost_is_told_in_every_report() {
         &web,
     ]);
     // All four are open before one of the workers dies.
-    let deadline = Instant::now() + PATIENCE;
-    while !metrics(&web)
-        .await
-        .contains("videocall_load_connections_open 4\n")
-    {
-        assert!(Instant::now() < deadline);
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    until_metrics(&web, &mut run, "videocall_load_connections_open 4\n").await;
     dies.0.kill().unwrap();
-    while !metrics(&web)
-        .await
-        .contains("worker_lost{worker=\"dies\"} 1")
-    {
-        assert!(Instant::now() < deadline);
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    until_metrics(&web, &mut run, "worker_lost{worker=\"dies\"} 1").await;
     let ended = output(run).await;
     let (out, err) = (
         String::from_utf8_lossy(&ended.stdout),
@@ -207,6 +195,31 @@ async fn a_worker_that_is_lost_is_told_in_every_report() {
     );
     let html = std::fs::read_to_string(html).unwrap();
     assert!(html.contains("WORKER LOST: dies") && html.contains("LOST after"));
+}
+
+/// Waits for a line of the coordinator's metrics; if it does not come, shows what was said instead.
+async fn until_metrics(address: &str, run: &mut Child, line: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    let mut seen = String::new();
+    while !seen.contains(line) {
+        if Instant::now() > deadline || run.try_wait().unwrap().is_some() {
+            let _ = run.kill();
+            let mut said = String::new();
+            for pipe in [
+                run.stdout
+                    .take()
+                    .map(|pipe| Box::new(pipe) as Box<dyn Read>),
+                run.stderr
+                    .take()
+                    .map(|pipe| Box::new(pipe) as Box<dyn Read>),
+            ] {
+                let _ = pipe.unwrap().read_to_string(&mut said);
+            }
+            panic!("no `{line}` at {address}, but {seen}\nthe coordinator said {said}");
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        seen = metrics(address).await;
+    }
 }
 
 async fn metrics(address: &str) -> String {
@@ -249,7 +262,7 @@ async fn a_worker_whose_coordinator_is_gone_stops() {
     let ((_nats, nats), url) = (nats(), silent_server().await);
     let mut worker = worker(&nats, "left");
     let web = format!("127.0.0.1:{}", free_port());
-    let run = Process(coordinator(&[
+    let mut run = Process(coordinator(&[
         "--nats-url",
         &nats,
         "--workers",
@@ -261,15 +274,9 @@ async fn a_worker_whose_coordinator_is_gone_stops() {
         "--web-listen",
         &web,
     ]));
-    let deadline = Instant::now() + PATIENCE;
-    while !metrics(&web)
-        .await
-        .contains("videocall_load_connections_open 10\n")
-    {
-        assert!(Instant::now() < deadline);
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    until_metrics(&web, &mut run.0, "videocall_load_connections_open 10\n").await;
     drop(run);
+    let deadline = Instant::now() + PATIENCE;
     let status = loop {
         if let Some(status) = worker.0.try_wait().unwrap() {
             break status;
