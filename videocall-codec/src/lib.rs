@@ -5,7 +5,7 @@
 //! | [`yuv`] | pictures in I420, conversion from what cameras give, scaling |
 //! | [`vp9`] | encodes VP9 with temporal layers, decodes VP9 and VP8 |
 //! | [`opus`] | encodes and decodes Opus |
-//! | [`y4m`], [`ivf`], [`wav`] | read and write files and pipes |
+//! | [`y4m`], [`ivf`], [`wav`], [`webm`] | read and write files and pipes |
 //! | [`pattern`] | test pictures that carry a clock, and tones that mark each second |
 //!
 //! What it does not do: no threads of its own, no async, no clock, no network. Every call blocks
@@ -22,6 +22,7 @@ pub mod opus;
 pub mod pattern;
 pub mod vp9;
 pub mod wav;
+pub mod webm;
 pub mod y4m;
 pub mod yuv;
 

@@ -15,8 +15,21 @@ pub const FRAME_SAMPLES: usize = 960;
 /// Samples per channel of the longest packet there can be: 120 ms.
 pub const MAX_PACKET_SAMPLES: usize = 5_760;
 
+/// Samples per channel by which what comes out of a decoder is late, as libopus and browsers encode:
+/// the pre-skip of files made from packets of a meeting.
+pub const DELAY_SAMPLES: u16 = 312;
+
 /// Longest packet, in bytes: three frames of 1275 and their lengths are rare already.
 const MAX_PACKET_BYTES: usize = 4_000;
+
+/// Samples per channel at [`SAMPLE_RATE`] of a packet, from its head alone; `None` for bytes that
+/// are no packet.
+pub fn packet_samples(packet: &[u8]) -> Option<usize> {
+    if packet.is_empty() || packet.len() > usize::from(u16::MAX) {
+        return None;
+    }
+    ::opus::packet::get_nb_samples(packet, SAMPLE_RATE).ok()
+}
 
 /// How many channels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -164,7 +177,7 @@ impl Encoder {
         Ok(self.inner.set_packet_loss_perc(percent.into())?)
     }
 
-    /// Samples per channel by which what comes out of a decoder is late: a container's pre-skip.
+    /// Samples per channel by which what comes out of a decoder is late.
     pub fn lookahead(&mut self) -> Result<u16, OpusError> {
         Ok(u16::try_from(self.inner.get_lookahead()?).unwrap_or(0))
     }
@@ -401,6 +414,7 @@ mod tests {
         let mut encoder = Encoder::new(&config).unwrap();
         assert!(encoder.encode(&[0.0; FRAME_SAMPLES]).is_err());
         assert!(encoder.set_packet_loss(101).is_err());
+        assert_eq!(encoder.lookahead().unwrap(), DELAY_SAMPLES);
         let mut decoder = Decoder::new(Channels::Mono).unwrap();
         assert!(decoder.decode(&[], &mut Vec::new()).is_err());
         assert!(decoder.decode(&[0; 70_000], &mut Vec::new()).is_err());
