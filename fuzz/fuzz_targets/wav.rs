@@ -1,0 +1,21 @@
+//! Reading WAV never panics, and gives samples from −1 to 1 only.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use videocall_codec::wav;
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(mut reader) = wav::Reader::new(bytes) else {
+        return;
+    };
+    let channels = usize::from(reader.header().channels);
+    let mut samples = Vec::new();
+    while let Ok(count) = reader.read(100, &mut samples) {
+        assert_eq!(samples.len(), count * channels);
+        assert!(samples.iter().all(|sample| (-1.0..=1.0).contains(sample)));
+        samples.clear();
+        if count == 0 {
+            break;
+        }
+    }
+});
