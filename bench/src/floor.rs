@@ -33,7 +33,9 @@ pub(crate) async fn tcp() -> Result<()> {
     });
     loop {
         let mut length = [0; 4];
-        publisher.read_exact(&mut length).await?;
+        if publisher.read_exact(&mut length).await.is_err() {
+            return Ok(());
+        }
         let mut packet = length.to_vec();
         packet.resize(4 + u32::from_be_bytes(length) as usize, 0);
         publisher.read_exact(&mut packet[4..]).await?;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::{
-    peer::{Peer, Server, Transport},
+    peer::{Address, Peer, Server, Transport},
     report::Report,
 };
 
@@ -34,4 +34,16 @@ async fn of(server: &Server) -> Result<f64> {
         peers.push(Peer::join(server.address, &meeting, &format!("p{n}")).await?);
     }
     Ok((server.process.memory_kib()? - before) / PARTICIPANTS as f64)
+}
+
+/// For a server under a profiler.
+pub(crate) async fn hold(port: u16, participants: usize, seconds: u64) -> Result<()> {
+    let address = Address::of_product(Transport::WebTransport, port);
+    let mut peers = Vec::new();
+    for n in 0..participants {
+        peers.push(Peer::join(address, &format!("m{}", n / 5), &format!("p{n}")).await?);
+    }
+    println!("all there");
+    tokio::time::sleep(std::time::Duration::from_secs(seconds)).await;
+    Ok(())
 }

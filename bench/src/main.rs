@@ -55,6 +55,13 @@ enum Part {
         #[arg(allow_hyphen_values = true, trailing_var_arg = true)]
         args: Vec<String>,
     },
+    /// Joins this many idle participants at a WebTransport port, and holds them for some seconds.
+    #[command(hide = true)]
+    Hold {
+        port: u16,
+        participants: usize,
+        seconds: u64,
+    },
     /// The relay's core alone: this many packets to a hundred receivers.
     #[command(hide = true)]
     Core { kind: String, packets: u64 },
@@ -68,6 +75,11 @@ async fn main() -> Result<()> {
         Some(Part::FloorWebsocket) => floor::tcp().await,
         Some(Part::FloorWebtransport) => floor::quic().await,
         Some(Part::CountedServer { args }) => allocations::serve(args).await,
+        Some(Part::Hold {
+            port,
+            participants,
+            seconds,
+        }) => idle::hold(port, participants, seconds).await,
         Some(Part::Core { kind, packets }) => instructions::core(&kind, packets),
     }
 }

@@ -52,6 +52,17 @@ pub(crate) struct Address {
     is_floor: bool,
 }
 
+impl Address {
+    /// A port on which the product listens.
+    pub(crate) fn of_product(transport: Transport, port: u16) -> Self {
+        Self {
+            transport,
+            port,
+            is_floor: false,
+        }
+    }
+}
+
 impl Server {
     /// The product.
     pub(crate) async fn product(transport: Transport, more: &[&str]) -> Result<Self> {
@@ -86,11 +97,7 @@ impl Server {
             Transport::WebSocket => http,
             Transport::WebTransport => webtransport_port(http).await?,
         };
-        let address = Address {
-            transport,
-            port,
-            is_floor: false,
-        };
+        let address = Address::of_product(transport, port);
         Ok(Self { process, address })
     }
 

@@ -2,6 +2,8 @@
 //!
 //! `cargo bench -p videocall-relay --bench fan_out`
 
+#![allow(missing_docs)] // of functions that criterion makes
+
 use std::{
     sync::Arc,
     task::{Context, Waker},

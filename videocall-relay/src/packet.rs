@@ -1,8 +1,8 @@
 //! One packet, shared by all its receivers.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use videocall_types::{ids::MediaKind, view::Routing};
 
 /// How urgent a packet is. Cameras and screens wait in one queue, in the order they came.
@@ -23,7 +23,7 @@ struct Inner {
     bytes: Bytes,
     routing: Option<Routing>,
     class: Class,
-    websocket_head: OnceLock<Bytes>,
+    websocket_head: WebSocketHead,
 }
 
 /// A packet as it came in, never copied. Cloning counts a reference.
@@ -48,10 +48,10 @@ impl Packet {
 
     fn new(bytes: Bytes, routing: Option<Routing>, class: Class) -> Self {
         Self(Arc::new(Inner {
+            websocket_head: WebSocketHead::new(bytes.len()),
             bytes,
             routing,
             class,
-            websocket_head: OnceLock::new(),
         }))
     }
 
@@ -80,26 +80,41 @@ impl Packet {
         self.0.class
     }
 
-    /// Head of the server's WebSocket frame around this packet: final, binary, not masked
-    /// (RFC 6455, section 5.2). Built when first asked for and shared by all receivers.
-    pub fn websocket_head(&self) -> &Bytes {
-        self.0.websocket_head.get_or_init(|| {
-            let length = self.0.bytes.len();
-            let mut head = BytesMut::with_capacity(10);
-            head.put_u8(0x82);
-            match length {
-                0..=125 => head.put_u8(length as u8),
-                126..=0xffff => {
-                    head.put_u8(126);
-                    head.put_u16(length as u16);
-                }
-                _ => {
-                    head.put_u8(127);
-                    head.put_u64(length as u64);
-                }
+    /// Head of the server's WebSocket frame around this packet, shared by all receivers.
+    pub fn websocket_head(&self) -> &[u8] {
+        let head = &self.0.websocket_head;
+        &head.bytes[..usize::from(head.length)]
+    }
+}
+
+/// Final, binary, not masked: RFC 6455, section 5.2.
+#[derive(Debug)]
+struct WebSocketHead {
+    bytes: [u8; 10],
+    length: u8,
+}
+
+impl WebSocketHead {
+    fn new(payload: usize) -> Self {
+        let mut bytes = [0; 10];
+        bytes[0] = 0x82;
+        let length = match payload {
+            0..=125 => {
+                bytes[1] = payload as u8;
+                2
             }
-            head.freeze()
-        })
+            126..=0xffff => {
+                bytes[1] = 126;
+                bytes[2..4].copy_from_slice(&(payload as u16).to_be_bytes());
+                4
+            }
+            _ => {
+                bytes[1] = 127;
+                bytes[2..].copy_from_slice(&(payload as u64).to_be_bytes());
+                10
+            }
+        };
+        Self { bytes, length }
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! `cargo bench -p videocall-types --bench view`
 
+#![allow(missing_docs)] // of functions that criterion makes
+
 use std::hint::black_box;
 
 use bytes::Bytes;

@@ -13,6 +13,12 @@ use crate::session::Ended;
 
 /// A frame that takes longer to arrive is of no use.
 const STREAM_TIMEOUT: Duration = Duration::from_secs(5);
+/// Unidirectional streams that a client may have open before it publishes pictures, three of them
+/// HTTP/3's own.
+pub(crate) const FIRST_STREAMS: u32 = 16;
+/// And then. Each frame is a stream of its own: three layers and a screen at 30 frames a second on
+/// a path of half a second's round trip need about 60; many more are a flood.
+const PUBLISHER_STREAMS: u32 = 128;
 /// Frames that are read at once.
 const STREAMS: usize = 64;
 /// Room that a stream gets at first.
@@ -33,10 +39,17 @@ pub(crate) async fn datagrams(connection: &Connection, session: &Session) -> End
 /// Forwards streams that hold one packet each.
 pub(crate) async fn streams(connection: &Connection, session: &Session) -> Ended {
     let mut reading = FuturesUnordered::new();
+    let mut publishes = false;
     loop {
         tokio::select! {
             stream = connection.accept_uni(), if reading.len() < STREAMS => match stream {
-                Ok(stream) => reading.push(time::timeout(STREAM_TIMEOUT, read_packet(stream))),
+                Ok(stream) => {
+                    if !std::mem::replace(&mut publishes, true) {
+                        let quic = connection.quic_connection();
+                        quic.set_max_concurrent_uni_streams(PUBLISHER_STREAMS.into());
+                    }
+                    reading.push(time::timeout(STREAM_TIMEOUT, read_packet(stream)));
+                }
                 Err(_) => return Ended::Connection,
             },
             Some(packet) = reading.next() => match packet {

@@ -8,17 +8,21 @@ use std::{
 
 use percent_encoding::percent_decode_str;
 use socket2::{Domain, Socket, Type};
-use tokio::{sync::Semaphore, task::JoinSet, time};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+    time,
+};
 use tracing::{Instrument, debug, info_span};
 use videocall_config::Certificates;
-use videocall_node::{JoinRequest, Node, Refusal, Transport};
+use videocall_node::{JoinRequest, Node, Refusal, Session, Transport};
 use wtransport::{
-    Endpoint, ServerConfig, VarInt,
+    Connection, Endpoint, ServerConfig, VarInt,
     config::QuicTransportConfig,
     endpoint::{IncomingSession, SessionRequest, endpoint_side},
 };
 
-use crate::session;
+use crate::{ingest, session};
 
 /// Handshakes at once, on all endpoints.
 const HANDSHAKES: usize = 1024;
@@ -100,9 +104,10 @@ fn open(address: SocketAddr) -> std::io::Result<UdpSocket> {
 
 fn transport_config() -> QuicTransportConfig {
     let mut config = QuicTransportConfig::default();
-    // Each packet of a picture is a stream of its own; many at once are a flood, not a meeting.
-    config.max_concurrent_uni_streams(128u32.into());
-    config.max_concurrent_bidi_streams(8u32.into());
+    // QUIC keeps room for each stream that it allows: one that publishes pictures gets more.
+    config.max_concurrent_uni_streams(ingest::FIRST_STREAMS.into());
+    // That of the session, and that of control messages.
+    config.max_concurrent_bidi_streams(4u32.into());
     config.stream_receive_window(1_048_576u32.into());
     config.receive_window(4_194_304u32.into());
     // What waits longer waits in the session's own queue, which knows what to drop.
@@ -133,28 +138,45 @@ async fn accept(endpoint: Endpoint<endpoint_side::Server>, node: Node, handshake
     }
 }
 
-async fn handle(incoming: IncomingSession, node: Node, permit: tokio::sync::OwnedSemaphorePermit) {
+async fn handle(incoming: IncomingSession, node: Node, permit: OwnedSemaphorePermit) {
+    // Boxed, both: what a handshake needs is not kept for as long as its session lasts.
+    if let Some((connection, session)) = Box::pin(handshake(incoming, node, permit)).await {
+        let span = info_span!("session", id = %session.id(), transport = "webtransport");
+        let run = async move { session::run(&connection, session).await };
+        Box::pin(run).instrument(span).await;
+    }
+}
+
+async fn handshake(
+    incoming: IncomingSession,
+    node: Node,
+    _permit: OwnedSemaphorePermit,
+) -> Option<(Connection, Session)> {
     let request = match time::timeout(HANDSHAKE_TIMEOUT, incoming).await {
         Ok(Ok(request)) => request,
-        Ok(Err(error)) => return debug!(%error, "handshake failed"),
-        Err(_) => return debug!("handshake timed out"),
+        Ok(Err(error)) => {
+            debug!(%error, "handshake failed");
+            return None;
+        }
+        Err(_) => {
+            debug!("handshake timed out");
+            return None;
+        }
     };
     let Some(join) = join_request(&request) else {
         request.not_found().await;
-        return;
+        return None;
     };
     let remote = join.remote;
     match node.join(join).await {
         Ok(session) => {
-            let Ok(Ok(connection)) = time::timeout(HANDSHAKE_TIMEOUT, request.accept()).await
-            else {
-                return;
-            };
-            drop(permit);
-            let span = info_span!("session", id = %session.id(), transport = "webtransport");
-            session::run(&connection, session).instrument(span).await;
+            let accepted = time::timeout(HANDSHAKE_TIMEOUT, request.accept()).await;
+            accepted.ok()?.ok().map(|connection| (connection, session))
         }
-        Err(refusal) => refuse(request, &refusal, remote).await,
+        Err(refusal) => {
+            refuse(request, &refusal, remote).await;
+            None
+        }
     }
 }
 

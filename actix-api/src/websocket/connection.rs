@@ -260,7 +260,8 @@ impl Unsent {
         add(&self.frame);
         let mut skip = self.offset;
         for outgoing in self.packets[self.done..].iter().take(PARTS) {
-            for bytes in [outgoing.packet.websocket_head(), outgoing.packet.bytes()] {
+            let packet = &outgoing.packet;
+            for bytes in [packet.websocket_head(), packet.bytes()] {
                 let skipped = skip.min(bytes.len());
                 skip -= skipped;
                 add(&bytes[skipped..]);

@@ -33,7 +33,8 @@ impl Worker {
             let worker = worker.get_or_init(|| {
                 let worker = Arc::<Self>::default();
                 let runner = worker.clone();
-                actix_web::rt::spawn(std::future::poll_fn(move |cx| runner.run(cx)));
+                let mut list = Vec::new();
+                actix_web::rt::spawn(std::future::poll_fn(move |cx| runner.run(cx, &mut list)));
                 worker
             });
             worker.clone()
@@ -50,10 +51,12 @@ impl Worker {
             .unwrap_or(false)
     }
 
-    fn run(&self, cx: &mut Context<'_>) -> Poll<()> {
+    /// `empty` is a list to go on with, and gets back the memory of the one that was there.
+    fn run(&self, cx: &mut Context<'_>, empty: &mut Vec<Arc<WriterWaker>>) -> Poll<()> {
         // First registered, then looked: what comes in between wakes again.
         self.runner.register(cx.waker());
-        for writer in std::mem::take(&mut *self.to_wake.lock()) {
+        std::mem::swap(&mut *self.to_wake.lock(), empty);
+        for writer in empty.drain(..) {
             writer.task.wake();
         }
         Poll::Pending
