@@ -14,7 +14,10 @@ fn read(bytes: &[u8]) -> Option<(ivf::Header, Vec<ivf::Frame>)> {
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    let Some((header, frames)) = read(bytes) else {
+    let _ = read(bytes);
+    // Behind a beginning that guessing would not find.
+    let bytes = [b"DKIF\0\0\x20\0VP90", bytes].concat();
+    let Some((header, frames)) = read(&bytes) else {
         return;
     };
     let mut writer = ivf::Writer::new(Vec::new(), &header).unwrap();
