@@ -14,6 +14,7 @@ mod floor;
 mod idle;
 mod instructions;
 mod joins;
+mod libraries;
 mod micro;
 mod peer;
 mod process;
@@ -49,6 +50,9 @@ enum Part {
     /// The bare loop over QUIC.
     #[command(hide = true)]
     FloorWebtransport,
+    /// The bare loop behind a WebSocket library.
+    #[command(hide = true)]
+    Library { name: String },
     /// The server, telling how often it allocated for each line on its standard input.
     #[command(hide = true)]
     CountedServer {
@@ -74,6 +78,7 @@ async fn main() -> Result<()> {
         None => run(cli.only).await,
         Some(Part::FloorWebsocket) => floor::tcp().await,
         Some(Part::FloorWebtransport) => floor::quic().await,
+        Some(Part::Library { name }) => libraries::serve(&name).await,
         Some(Part::CountedServer { args }) => allocations::serve(args).await,
         Some(Part::Hold {
             port,
@@ -90,6 +95,8 @@ async fn run(only: String) -> Result<()> {
     for transport in TRANSPORTS {
         delivery::cpu(&mut report, transport).await?;
     }
+    report.section("The same loop by WebSocket libraries that were not chosen");
+    libraries::measure(&mut report).await?;
     report.section("Delay through the server at half of what this machine carries");
     for transport in TRANSPORTS {
         delivery::delay(&mut report, transport).await?;

@@ -49,7 +49,16 @@ pub(crate) struct Server {
 pub(crate) struct Address {
     transport: Transport,
     port: u16,
-    is_floor: bool,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Product,
+    /// A bare loop.
+    Floor,
+    /// A bare loop behind a WebSocket library.
+    Library,
 }
 
 impl Address {
@@ -58,7 +67,7 @@ impl Address {
         Self {
             transport,
             port,
-            is_floor: false,
+            kind: Kind::Product,
         }
     }
 }
@@ -101,6 +110,17 @@ impl Server {
         Ok(Self { process, address })
     }
 
+    /// The bare loop behind a WebSocket library, by its name.
+    pub(crate) fn library(name: &str) -> Result<Self> {
+        let (process, port) = Process::start("videocall-bench", &["library", name], "ready ")?;
+        let address = Address {
+            transport: Transport::WebSocket,
+            port: port.parse()?,
+            kind: Kind::Library,
+        };
+        Ok(Self { process, address })
+    }
+
     /// The bare loop: its first participant is the publisher.
     pub(crate) fn floor(transport: Transport) -> Result<Self> {
         let mode = format!("floor-{}", transport.label());
@@ -108,7 +128,7 @@ impl Server {
         let address = Address {
             transport,
             port: port.parse()?,
-            is_floor: true,
+            kind: Kind::Floor,
         };
         Ok(Self { process, address })
     }
@@ -151,14 +171,17 @@ impl Peer {
     /// Connects, and on the product joins a meeting.
     pub(crate) async fn join(address: Address, meeting: &str, name: &str) -> Result<Self> {
         let join = async {
-            match (address.transport, address.is_floor) {
-                (Transport::WebSocket, true) => Self::bare_tcp(address.port).await,
-                (Transport::WebTransport, true) => {
+            match (address.transport, address.kind) {
+                (_, Kind::Library) => Self::plain_websocket(address.port, name).await,
+                (Transport::WebSocket, Kind::Floor) => Self::bare_tcp(address.port).await,
+                (Transport::WebTransport, Kind::Floor) => {
                     let url = format!("https://127.0.0.1:{}/", address.port);
                     Self::bare(Link::Quic(connect(&url).await?))
                 }
-                (Transport::WebSocket, false) => Self::websocket(address.port, meeting, name).await,
-                (Transport::WebTransport, false) => {
+                (Transport::WebSocket, Kind::Product) => {
+                    Self::websocket(address.port, meeting, name).await
+                }
+                (Transport::WebTransport, Kind::Product) => {
                     let url = format!("https://127.0.0.1:{}/lobby/{name}/{meeting}", address.port);
                     Self::webtransport(connect(&url).await?).await
                 }
@@ -194,6 +217,16 @@ impl Peer {
                 return Ok(Self { link, session });
             }
         }
+    }
+
+    async fn plain_websocket(port: u16, name: &str) -> Result<Self> {
+        let socket = TcpStream::connect(("127.0.0.1", port)).await?;
+        socket.set_nodelay(true)?;
+        let url = format!("ws://127.0.0.1:{port}/{name}");
+        let (mut socket, _) = client_async(url, socket).await?;
+        // The greeting.
+        socket.next().await.context("an answer")??;
+        Self::bare(Link::WebSocket(Box::new(socket)))
     }
 
     async fn webtransport(connection: Connection) -> Result<Self> {
