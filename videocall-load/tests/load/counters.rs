@@ -3,14 +3,14 @@
 use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 use videocall_load::{
-    behaviour::meeting::MeetingOptions,
+    behaviour::meeting::{LAYERS, MeetingOptions},
     measure::{MessageKind, Metric},
     plan::BehaviourOptions,
 };
 
 use crate::{
     server::{Faults, Mischief, Server},
-    support::{Run, Seen, plan},
+    support::{Run, Seen, plan, seen},
 };
 
 /// One speaker with a camera and one who only listens, as older clients.
@@ -99,4 +99,36 @@ async fn a_gap_of_more_than_200_ms_is_a_freeze_of_each_stream() {
     assert_eq!(seen.lost, 0);
     // And the delay of what was held back is there.
     assert!(seen.latency(Metric::OneWay).1 >= stall);
+}
+
+#[tokio::test]
+async fn pictures_that_nothing_can_be_made_of_are_a_freeze_until_the_keyframe_that_is_asked_for() {
+    // The pattern is 0 2 1 2: picture 33 is of the base layer, and all others need it.
+    let server = Server::start(Mischief::Relay(Faults {
+        drop_picture: 33,
+        ..Faults::default()
+    }))
+    .await;
+    let options = MeetingOptions {
+        participants: 2,
+        cameras: 1,
+        speakers: 0,
+        layers: LAYERS[..1].to_vec(),
+        // None comes by itself.
+        keyframe_interval: Duration::from_secs(3600),
+        ..MeetingOptions::default()
+    };
+    let run = Run::start(plan(&server.url(), 2, BehaviourOptions::Meeting(options)));
+    run.until("a freeze that ended", |seen| seen.freezes > 0)
+        .await;
+    let pictures = seen(&run.recorder).received_of(MessageKind::Video);
+    run.until("pictures behind it", |seen| {
+        seen.received_of(MessageKind::Video) > pictures + 60
+    })
+    .await;
+    let seen = run.end().await;
+    assert_eq!((seen.freezes, seen.lost), (1, 1));
+    assert_eq!(server.done.dropped.load(Relaxed), 1);
+    let requests = server.done.keyframe_requests.load(Relaxed);
+    assert!((1..=3).contains(&requests), "{requests}");
 }

@@ -21,7 +21,12 @@ use tokio_tungstenite::{
     WebSocketStream, accept_async,
     tungstenite::{Message, protocol::CloseFrame},
 };
-use videocall_types::{ids::SessionId, packet, view::PacketView, wire::packet_wrapper::PacketType};
+use videocall_types::{
+    ids::SessionId,
+    packet,
+    view::PacketView,
+    wire::{Welcome, control, packet_wrapper::PacketType},
+};
 
 /// What is done to a connection.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +56,7 @@ pub(crate) enum Mischief {
     },
     /// Everything comes back twice.
     DoublingEcho,
-    /// Older clients' media goes to all others; faults are counted per publisher.
+    /// Media goes to all others; faults are counted per publisher.
     Relay(Faults),
 }
 
@@ -64,6 +69,8 @@ pub(crate) struct Faults {
     pub(crate) double_each: u64,
     /// Each n-th comes after the one behind it.
     pub(crate) swap_each: u64,
+    /// Picture n is dropped, unless it is a keyframe.
+    pub(crate) drop_picture: u64,
     /// Packet n, and all behind it, waits so long.
     pub(crate) stall: Option<(u64, Duration)>,
 }
@@ -76,6 +83,7 @@ pub(crate) struct Done {
     pub(crate) dropped: AtomicU64,
     pub(crate) doubled: AtomicU64,
     pub(crate) swapped: AtomicU64,
+    pub(crate) keyframe_requests: AtomicU64,
 }
 
 /// Runs until it is dropped.
@@ -131,6 +139,28 @@ struct Meeting {
     packets: broadcast::Sender<(u64, Bytes)>,
     sessions: AtomicU64,
     done: Arc<Done>,
+}
+
+impl Meeting {
+    /// The answer to a control message.
+    fn control(&self, session: u64, message: control::Message) -> Option<Bytes> {
+        match message {
+            control::Message::Hello(_) => {
+                Some(packet::control(control::Message::Welcome(Welcome {
+                    session_id: session,
+                    ..Welcome::default()
+                })))
+            }
+            control::Message::KeyframeRequest(mut request) => {
+                self.done.keyframe_requests.fetch_add(1, Relaxed);
+                request.session_id = 0;
+                let request = packet::control(control::Message::KeyframeRequest(request));
+                let _ = self.packets.send((session, request));
+                None
+            }
+            _ => None,
+        }
+    }
 }
 
 type Socket = WebSocketStream<TcpStream>;
@@ -199,7 +229,7 @@ async fn echo(mut socket: Socket, mischief: Mischief) {
     }
 }
 
-/// A meeting of older clients.
+/// A meeting. Who says Hello gets a Welcome; requests for keyframes go to everybody else.
 async fn relay(socket: Socket, faults: Faults, meeting: &Meeting) {
     let session = meeting.sessions.fetch_add(1, Relaxed);
     let mut others = meeting.packets.subscribe();
@@ -212,7 +242,7 @@ async fn relay(socket: Socket, faults: Faults, meeting: &Meeting) {
     {
         return;
     }
-    let (mut count, mut held) = (0, None);
+    let (mut count, mut pictures, mut held) = (0, 0, None);
     let is = |each: u64, count: u64| each > 0 && count.is_multiple_of(each);
     loop {
         tokio::select! {
@@ -220,10 +250,25 @@ async fn relay(socket: Socket, faults: Faults, meeting: &Meeting) {
                 let Some(Ok(message)) = message else { return };
                 let Message::Binary(packet) = message else { continue };
                 let view = PacketView::parse(&packet).expect("a sound packet");
+                if let Ok(Some(message)) = packet::read_control(&packet, &view) {
+                    if let Some(answer) = meeting.control(session, message)
+                        && sink.send(Message::Binary(answer)).await.is_err()
+                    {
+                        return;
+                    }
+                    continue;
+                }
                 if !view.is(PacketType::Media) || view.data.len() < 60 {
                     continue;
                 }
                 count += 1;
+                if view.routing.is_some_and(|routing| !routing.is_audio()) {
+                    pictures += 1;
+                    if pictures == faults.drop_picture && view.routing.is_some_and(|r| !r.keyframe) {
+                        meeting.done.dropped.fetch_add(1, Relaxed);
+                        continue;
+                    }
+                }
                 if let Some((at, stall)) = faults.stall
                     && count == at
                 {

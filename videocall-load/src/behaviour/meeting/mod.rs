@@ -4,6 +4,7 @@
 mod layout;
 mod options;
 mod participant;
+mod playout;
 mod reception;
 mod source;
 mod speech;

@@ -239,6 +239,9 @@ impl Participant {
                 send_control(context, control::Message::Ping(Ping { token }));
             }
         }
+        for request in self.reception.keyframe_requests(context.now()) {
+            send_control(context, control::Message::KeyframeRequest(request));
+        }
         if !self.options.legacy
             && let Some(report) = self.reception.report(context.now())
         {
@@ -303,8 +306,8 @@ impl Participant {
             M::ForwardState(state) => {
                 let (session, kind) = (state.session_id, state.kind());
                 let anything = state.spatial.is_some();
-                self.reception
-                    .forwarded(session, kind, anything, context.recorder());
+                let known = (context.now(), context.recorder());
+                self.reception.forwarded(session, kind, anything, known);
             }
             M::Ping(ping) => {
                 send_control(context, M::Pong(Pong { token: ping.token }));
@@ -371,8 +374,12 @@ impl Participant {
             let arrival = Arrival {
                 session: view.session_id,
                 at: context.now(),
+                routing: view.routing,
             };
-            self.reception.note(&stamp, arrival, context.recorder());
+            let request = self.reception.note(&stamp, arrival, context.recorder());
+            if let Some(request) = request {
+                send_control(context, control::Message::KeyframeRequest(request));
+            }
         }
     }
 

@@ -2,9 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use videocall_types::wire::{MediaKind, ReceiverReport, StreamReport};
+use videocall_types::{
+    ids::MediaKind as Kind,
+    view::Routing,
+    wire::{KeyframeRequest, MediaKind, ReceiverReport, StreamReport},
+};
 
 use super::{
+    playout::{Jitter, Playout},
     stamp::{Stamp, TEMPORAL_LAYERS},
     window::{Findings, Window},
 };
@@ -13,7 +18,7 @@ use crate::{
     measure::{MessageKind, Metric, Recorder},
 };
 
-/// A longer gap between frames is a freeze.
+/// A longer gap between frames that can be shown, or heard, is a freeze.
 const FREEZE: Duration = Duration::from_millis(200);
 /// A stream that is this long overdue at the end of a connection is frozen; a shorter time may be
 /// the end of the run.
@@ -40,6 +45,10 @@ struct Stream {
     /// The layer that is being received.
     spatial: u8,
     windows: [Window; 4],
+    /// Of pictures of this project's clients; others do not say what a frame needs.
+    playout: Option<Box<Playout>>,
+    jitter: Jitter,
+    /// When something could last be shown or heard.
     last: Instant,
     /// The server has said that it forwards nothing of this.
     paused: bool,
@@ -48,13 +57,15 @@ struct Stream {
     frozen: Duration,
 }
 
-/// The routing header's view of a packet, where it has one.
+/// A packet's arrival.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Arrival {
     /// Which session the packet is from; 0 if it does not say.
     pub(super) session: u64,
     /// When it came.
     pub(super) at: Instant,
+    /// Its routing header, if it has one.
+    pub(super) routing: Option<Routing>,
 }
 
 impl Reception {
@@ -68,48 +79,35 @@ impl Reception {
         }
     }
 
-    /// Takes note of a frame.
-    pub(super) fn note(&mut self, stamp: &Stamp, arrival: Arrival, recorder: &Recorder) {
+    /// Takes note of a frame. Returns a request for a keyframe if one is needed.
+    pub(super) fn note(
+        &mut self,
+        stamp: &Stamp,
+        arrival: Arrival,
+        recorder: &Recorder,
+    ) -> Option<KeyframeRequest> {
         let corrected = clock::since(stamp.planned_us, arrival.at);
         let raw = clock::since(stamp.sent_us, arrival.at);
         recorder.latency(Metric::OneWay, corrected, raw);
         recorder.one_way(stamp.kind, stamp.spatial, corrected);
         let judged = stamp.kind != MessageKind::Audio || self.audio_counts;
         let count = self.count;
-        let Some(stream) = self.stream(stamp, arrival) else {
-            return;
-        };
+        let stream = self.stream(stamp, arrival)?;
         stream.received += 1;
-        if !judged {
-            return;
+        let arrived_us = clock::micros(arrival.at);
+        stream.jitter.note(stamp.planned_us, arrived_us);
+        if judged {
+            stream.judge(stamp, arrival, count, recorder);
         }
-        if !stamp.resumes && !stream.paused {
-            let gap = arrival.at.saturating_duration_since(stream.last);
-            if gap > FREEZE {
-                recorder.freeze(stream.kind, gap);
-                stream.frozen += gap;
-            }
-        }
-        stream.paused = false;
-        stream.last = stream.last.max(arrival.at);
-        // More than was asked for tells nothing of what is missing.
-        if usize::from(stamp.temporal) > count {
-            return;
-        }
-        let spatial = usize::from(stamp.spatial) % stream.windows.len();
-        if stamp.spatial != stream.spatial {
-            if !stamp.keyframe {
-                // A frame of the layer before, overtaken by the keyframe of this one.
-                let found = stream.windows[spatial].note(stamp.counts[count].into());
-                return stream.tell(found, recorder);
-            }
-            // The layer begins anew: what was between is not for this receiver.
-            let found = stream.windows[spatial].finish();
-            stream.tell(found, recorder);
-            stream.spatial = stamp.spatial;
-        }
-        let found = stream.windows[spatial].note(stamp.counts[count].into());
-        stream.tell(found, recorder);
+        stream.keyframe_request(arrival.at)
+    }
+
+    /// Requests for keyframes of streams of which nothing more comes that would tell.
+    pub(super) fn keyframe_requests(&mut self, now: Instant) -> Vec<KeyframeRequest> {
+        let streams = self.streams.iter_mut();
+        streams
+            .filter_map(|stream| stream.keyframe_request(now))
+            .collect()
     }
 
     fn stream(&mut self, stamp: &Stamp, arrival: Arrival) -> Option<&mut Stream> {
@@ -129,6 +127,11 @@ impl Reception {
             kind: stamp.kind,
             spatial: stamp.spatial,
             windows: Default::default(),
+            playout: arrival.routing.and_then(|routing| {
+                let pictures = matches!(routing.kind, Kind::Video | Kind::Screen);
+                pictures.then(Box::default)
+            }),
+            jitter: Jitter::default(),
             last: arrival.at,
             paused: false,
             received: 0,
@@ -166,13 +169,17 @@ impl Reception {
         session: u64,
         kind: MediaKind,
         anything: bool,
-        r: &Recorder,
+        context: (Instant, &Recorder),
     ) {
+        let (now, recorder) = context;
         for stream in &mut self.streams {
             if stream.session == session && media_kind(stream.kind) == kind {
+                if stream.paused && anything {
+                    stream.last = now;
+                }
                 stream.paused = !anything;
                 if stream.paused {
-                    stream.finish(r);
+                    stream.finish(recorder);
                 }
             }
         }
@@ -203,7 +210,7 @@ impl Reception {
                 spatial: stream.spatial.into(),
                 received: std::mem::take(&mut stream.received),
                 lost: std::mem::take(&mut stream.lost),
-                jitter_us: 0,
+                jitter_us: stream.jitter.micros(),
                 impaired_ms: std::mem::take(&mut stream.frozen).as_millis() as u32,
             })
             .collect();
@@ -217,6 +224,53 @@ impl Reception {
 }
 
 impl Stream {
+    /// Freezes, and what is missing.
+    fn judge(&mut self, stamp: &Stamp, arrival: Arrival, count: usize, recorder: &Recorder) {
+        let shown = match (&mut self.playout, arrival.routing) {
+            (Some(playout), Some(routing)) => playout.take(arrival.at, routing),
+            _ => true,
+        };
+        if shown {
+            let gap = arrival.at.saturating_duration_since(self.last);
+            // Silence before is no gap, but the end of the silence may come late.
+            let gap = gap.min(clock::since(stamp.since_us, arrival.at));
+            if gap > FREEZE && !self.paused {
+                recorder.freeze(self.kind, gap);
+                self.frozen += gap;
+            }
+            self.paused = false;
+            self.last = self.last.max(arrival.at);
+        }
+        // More than was asked for tells nothing of what is missing.
+        if usize::from(stamp.temporal) > count {
+            return;
+        }
+        let spatial = usize::from(stamp.spatial) % self.windows.len();
+        if stamp.spatial != self.spatial {
+            if !stamp.keyframe {
+                // A frame of the layer before, overtaken by the keyframe of this one.
+                let found = self.windows[spatial].note(stamp.counts[count].into());
+                return self.tell(found, recorder);
+            }
+            // The layer begins anew: what was between is not for this receiver.
+            let found = self.windows[spatial].finish();
+            self.tell(found, recorder);
+            self.spatial = stamp.spatial;
+        }
+        let found = self.windows[spatial].note(stamp.counts[count].into());
+        self.tell(found, recorder);
+    }
+
+    fn keyframe_request(&mut self, now: Instant) -> Option<KeyframeRequest> {
+        let playout = self.playout.as_mut()?;
+        (!self.paused && playout.wants_keyframe(now)).then(|| KeyframeRequest {
+            session_id: self.session,
+            kind: media_kind(self.kind).into(),
+            stream_id: 1,
+            spatial: self.spatial.into(),
+        })
+    }
+
     fn tell(&mut self, found: Findings, recorder: &Recorder) {
         if found.lost > 0 {
             self.lost += found.lost as u32;
@@ -254,5 +308,132 @@ const fn media_kind(kind: MessageKind) -> MediaKind {
         MessageKind::Video => MediaKind::Video,
         MessageKind::Screen => MediaKind::Screen,
         _ => MediaKind::Unspecified,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STEP: Duration = Duration::from_millis(33);
+
+    /// A receiver of one camera without temporal layers: each frame needs the one before.
+    struct Watch {
+        reception: Reception,
+        recorder: Recorder,
+        start: Instant,
+        requests: Vec<u32>,
+    }
+
+    impl Watch {
+        fn new() -> Self {
+            Self {
+                reception: Reception::new(None, true),
+                recorder: Recorder::default(),
+                start: Instant::now(),
+                requests: Vec::new(),
+            }
+        }
+
+        /// Frame `number` comes, as many milliseconds behind its time.
+        fn frame(&mut self, number: u32, keyframe: bool, late_ms: u64) {
+            let planned = self.start + STEP * number;
+            let at = planned + Duration::from_millis(late_ms);
+            let stamp = Stamp {
+                planned_us: clock::micros(planned),
+                sent_us: clock::micros(planned),
+                since_us: 0,
+                publisher: 7,
+                counts: [number; TEMPORAL_LAYERS],
+                kind: MessageKind::Video,
+                spatial: 0,
+                temporal: 0,
+                keyframe,
+            };
+            let routing = Routing {
+                kind: Kind::Video,
+                stream_id: 1,
+                spatial: 0,
+                temporal: 0,
+                keyframe,
+                depends_back: u8::from(!keyframe),
+                frame_number: number.into(),
+                capture_us: stamp.planned_us,
+                audio_level: 0,
+                encrypted: false,
+            };
+            let arrival = Arrival {
+                session: 3,
+                at,
+                routing: Some(routing),
+            };
+            let request = self.reception.note(&stamp, arrival, &self.recorder);
+            if let Some(request) = request {
+                assert_eq!(
+                    (request.session_id, request.kind()),
+                    (3, MediaKind::Video),
+                    "{request:?}"
+                );
+                self.requests.push(number);
+            }
+        }
+
+        fn freezes(&self) -> (u64, Duration) {
+            self.recorder.snapshot().freezes_in_all()
+        }
+    }
+
+    #[test]
+    fn frames_that_come_without_what_they_need_are_a_freeze_and_lead_to_a_request() {
+        let mut watch = Watch::new();
+        for number in (1..100).filter(|number| *number != 20) {
+            watch.frame(number, number == 1 || number == 40, 5);
+        }
+        // Frames came all the time; pictures did not, from the 19th to the 40th.
+        let frozen = STEP * 21;
+        assert_eq!(watch.freezes(), (1, frozen));
+        // The client's 250 ms behind the first frame that cannot be shown, and not again at once.
+        assert_eq!(watch.requests, [29]);
+        let end = watch.start + STEP * 100;
+        assert_eq!(watch.reception.report(end), None);
+        let report = watch.reception.report(end + STEP).unwrap();
+        let stream = &report.streams[0];
+        assert_eq!((stream.received, stream.lost), (98, 1));
+        assert_eq!(stream.impaired_ms, frozen.as_millis() as u32);
+    }
+
+    #[test]
+    fn frames_that_overtake_each_other_are_shown_in_order() {
+        let mut watch = Watch::new();
+        for pair in 0..50 {
+            watch.frame(2 * pair + 2, false, 0);
+            watch.frame(2 * pair + 1, pair == 0, 34);
+        }
+        assert_eq!(watch.freezes().0, 0);
+        assert_eq!(watch.requests, [] as [u32; 0]);
+        assert_eq!(watch.recorder.snapshot().delivery_in_all().lost, 0);
+        // Every second frame is 34 ms later than the one before: RFC 3550 tends to that.
+        watch.reception.report(watch.start);
+        let report = watch.reception.report(watch.start + STEP).unwrap();
+        assert!((33_000..=34_000).contains(&report.streams[0].jitter_us));
+    }
+
+    #[test]
+    fn what_the_server_does_not_forward_is_no_freeze() {
+        let mut watch = Watch::new();
+        for number in 1..20 {
+            watch.frame(number, number == 1, 0);
+        }
+        let state = |watch: &mut Watch, number: u32, anything| {
+            let known = (watch.start + STEP * number, &watch.recorder);
+            let reception = &mut watch.reception;
+            reception.forwarded(3, MediaKind::Video, anything, known);
+        };
+        state(&mut watch, 20, false);
+        state(&mut watch, 60, true);
+        watch.frame(61, true, 0);
+        assert_eq!(watch.freezes().0, 0);
+        watch.frame(80, true, 0);
+        assert_eq!(watch.freezes().0, 1);
     }
 }

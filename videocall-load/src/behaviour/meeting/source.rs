@@ -48,8 +48,8 @@ pub(super) struct Frame {
     pub(super) bytes: usize,
     /// −dBov, for sound.
     pub(super) level: u8,
-    /// Silence was before.
-    pub(super) resumes: bool,
+    /// When the last silence ended, if there was one.
+    pub(super) since: Option<Instant>,
 }
 
 /// A camera with its simulcast encoders.
@@ -199,7 +199,7 @@ impl Layer {
             counts: self.counts,
             bytes: (bytes as usize).max(STAMP_BYTES),
             level: 0,
-            resumes: false,
+            since: None,
         }
     }
 }
@@ -212,6 +212,7 @@ pub(super) struct Microphone {
     start: Instant,
     step: u64,
     silent_steps: u32,
+    since: Option<Instant>,
     number: u64,
     random: SmallRng,
 }
@@ -225,6 +226,7 @@ impl Microphone {
             start: now + AUDIO_STEP.mul_f64(random.random()),
             step: 0,
             silent_steps: 0,
+            since: None,
             number: 0,
             random,
         }
@@ -240,7 +242,9 @@ impl Microphone {
             self.step += 1;
             let at = Duration::from_micros(clock::micros(planned));
             let talking = self.voice.is_talking(at);
-            let resumes = self.silent_steps > 0;
+            if self.silent_steps > 0 {
+                self.since = Some(planned);
+            }
             if talking {
                 self.silent_steps = 0;
             } else {
@@ -262,7 +266,7 @@ impl Microphone {
                 counts: [self.number as u32; TEMPORAL_LAYERS],
                 bytes: (bytes as usize).max(STAMP_BYTES),
                 level: if talking { self.voice.level() } else { 127 },
-                resumes,
+                since: self.since,
             });
         }
     }
@@ -364,6 +368,8 @@ mod tests {
             turns.iter().partition(|frame| frame.level < 127);
         assert_eq!(talk.len(), 15 * 50);
         assert!((45 * 5 / 2..=45 * 5 / 2 + 20).contains(&silence.len()));
-        assert!(talk.iter().filter(|frame| frame.resumes).count() <= 4);
+        let mut spurts: Vec<_> = talk.iter().filter_map(|frame| frame.since).collect();
+        spurts.dedup();
+        assert!((2..=4).contains(&spurts.len()));
     }
 }

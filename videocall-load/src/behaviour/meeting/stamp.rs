@@ -5,11 +5,11 @@ use bytes::{Buf, BufMut};
 use crate::measure::MessageKind;
 
 /// Begins each stamp.
-const MAGIC: u64 = u64::from_be_bytes(*b"VCLOAD01");
+const MAGIC: u64 = u64::from_be_bytes(*b"VCLOAD02");
 /// Temporal layers that are counted.
 pub const TEMPORAL_LAYERS: usize = 3;
 /// Length of a stamp in bytes.
-pub const STAMP_BYTES: usize = 8 + 8 + 8 + 8 + 4 * TEMPORAL_LAYERS + 4;
+pub const STAMP_BYTES: usize = 8 + 8 + 8 + 8 + 8 + 4 * TEMPORAL_LAYERS + 4;
 
 /// What a publisher says of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,9 @@ pub struct Stamp {
     pub planned_us: u64,
     /// When it was sent.
     pub sent_us: u64,
+    /// Planned time of the first frame behind the last silence of the stream; 0 if there was none.
+    /// What was before is no freeze.
+    pub since_us: u64,
     /// Which publisher, by its number in the run.
     pub publisher: u64,
     /// How many frames of this layer up to and with this one have temporal layer 0, at most 1, at
@@ -31,8 +34,6 @@ pub struct Stamp {
     pub temporal: u8,
     /// Decodable by itself.
     pub keyframe: bool,
-    /// The stream was silent before: the time since the frame before is no freeze.
-    pub resumes: bool,
 }
 
 impl Stamp {
@@ -41,6 +42,7 @@ impl Stamp {
         out.put_u64(MAGIC);
         out.put_u64(self.planned_us);
         out.put_u64(self.sent_us);
+        out.put_u64(self.since_us);
         out.put_u64(self.publisher);
         for count in self.counts {
             out.put_u32(count);
@@ -53,7 +55,7 @@ impl Stamp {
         });
         out.put_u8(self.spatial);
         out.put_u8(self.temporal);
-        out.put_u8(u8::from(self.keyframe) | u8::from(self.resumes) << 1);
+        out.put_u8(self.keyframe.into());
     }
 
     /// Reads a stamp from the front of a frame; `None` if it has none.
@@ -61,7 +63,8 @@ impl Stamp {
         if frame.len() < STAMP_BYTES || frame.get_u64() != MAGIC {
             return None;
         }
-        let (planned_us, sent_us, publisher) = (frame.get_u64(), frame.get_u64(), frame.get_u64());
+        let (planned_us, sent_us) = (frame.get_u64(), frame.get_u64());
+        let (since_us, publisher) = (frame.get_u64(), frame.get_u64());
         let counts = std::array::from_fn(|_| frame.get_u32());
         let kind = match frame.get_u8() {
             1 => MessageKind::Audio,
@@ -69,17 +72,17 @@ impl Stamp {
             3 => MessageKind::Screen,
             _ => return None,
         };
-        let (spatial, temporal, flags) = (frame.get_u8(), frame.get_u8(), frame.get_u8());
+        let (spatial, temporal, keyframe) = (frame.get_u8(), frame.get_u8(), frame.get_u8());
         Some(Self {
             planned_us,
             sent_us,
+            since_us,
             publisher,
             counts,
             kind,
             spatial,
             temporal,
-            keyframe: flags & 1 != 0,
-            resumes: flags & 2 != 0,
+            keyframe: keyframe != 0,
         })
     }
 }
@@ -134,13 +137,13 @@ mod tests {
         let stamp = Stamp {
             planned_us: 1,
             sent_us: 2,
+            since_us: 7,
             publisher: 3,
             counts: [4, 5, 6],
             kind: MessageKind::Video,
             spatial: 2,
             temporal: 1,
             keyframe: true,
-            resumes: false,
         };
         let mut frame = Vec::new();
         stamp.write(&mut frame);

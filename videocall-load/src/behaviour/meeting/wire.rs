@@ -42,6 +42,7 @@ impl Sender {
         let stamp = Stamp {
             planned_us: clock::micros(frame.planned),
             sent_us: clock::micros(now),
+            since_us: frame.since.map_or(0, clock::micros),
             publisher: self.publisher,
             counts: if self.legacy {
                 // Without layers there is one count: every frame.
@@ -53,7 +54,6 @@ impl Sender {
             spatial: frame.spatial,
             temporal: if self.legacy { 0 } else { frame.temporal },
             keyframe: frame.keyframe,
-            resumes: frame.resumes,
         };
         let mut data = BytesMut::with_capacity(frame.bytes);
         stamp.write(&mut data);
