@@ -19,7 +19,7 @@ use videocall_codec::{
     VideoCodec, opus,
     pattern::{TestPicture, sine},
     vp9, y4m,
-    yuv::{I420, Plane, Scaler, i420_bytes, nv12_to_i420, yuyv_to_i420},
+    yuv::{I420, MjpegDecoder, Plane, Scaler, i420_bytes, nv12_to_i420, yuyv_to_i420},
 };
 
 const WIDTH: u32 = 1280;
@@ -163,6 +163,22 @@ fn video(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// A frame as a USB camera gives it, by ffmpeg.
+fn jpeg(picture: &I420) -> Option<Vec<u8>> {
+    let source = tempfile::NamedTempFile::new().ok()?;
+    let mut writer = y4m::Writer::new(&source, y4m::Header::new(WIDTH, HEIGHT, 30)).ok()?;
+    writer.write(picture).ok()?;
+    let output = Command::new("ffmpeg")
+        .args(["-v", "error", "-i"])
+        .arg(source.path())
+        .args(["-pix_fmt", "yuvj422p", "-huffman", "default", "-q:v", "4"])
+        .args(["-f", "mjpeg", "-"])
+        .stdin(Stdio::null())
+        .output()
+        .ok()?;
+    output.status.success().then_some(output.stdout)
+}
+
 fn pixels(criterion: &mut Criterion) {
     let picture = pictures().remove(0);
     let mut out = I420::black(1, 1).expect("a size in bounds");
@@ -194,6 +210,15 @@ fn pixels(criterion: &mut Criterion) {
         };
         bencher.iter(|| nv12_to_i420(WIDTH, HEIGHT, black_box(plane), plane, &mut out));
     });
+    match jpeg(&picture) {
+        Some(jpeg) => {
+            let mut decoder = MjpegDecoder::new(WIDTH, HEIGHT);
+            group.bench_function("from Motion JPEG", |bencher| {
+                bencher.iter(|| decoder.decode(black_box(&jpeg), &mut out));
+            });
+        }
+        None => println!("ffmpeg is not there: no Motion JPEG"),
+    }
     group.bench_function("test picture", |bencher| {
         let pattern = TestPicture::new(WIDTH, HEIGHT).expect("a size in bounds");
         bencher.iter(|| pattern.draw(black_box(1_795_000_000_500), 1, &mut out));

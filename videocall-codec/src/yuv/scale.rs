@@ -135,14 +135,11 @@ impl PlaneScaler {
                     for (row, sum) in row.iter_mut().zip(&*sums) {
                         *row = (sum >> 4) as u16;
                     }
-                    for (index, to) in to.iter_mut().enumerate() {
-                        let (first, weights) = columns.of(index);
-                        let sum: u32 = row[first..][..weights.len()]
-                            .iter()
-                            .zip(weights)
-                            .map(|(value, weight)| u32::from(*value) * weight)
-                            .sum();
-                        *to = ((sum + (1 << 21)) >> 22) as u8;
+                    // Short filters of known length need no loop.
+                    match columns.count {
+                        3 => columns.along::<3>(row, to),
+                        4 => columns.along::<4>(row, to),
+                        _ => columns.along_any(row, to),
                     }
                 }
             }
@@ -203,6 +200,32 @@ impl Taps {
             taps.weights.extend(rounded);
         }
         taps
+    }
+
+    /// Filters one row of 16 bits with weights of 14 bits.
+    fn along<const COUNT: usize>(&self, row: &[u16], to: &mut [u8]) {
+        let (weights, _) = self.weights.as_chunks::<COUNT>();
+        for (to, (first, weights)) in to.iter_mut().zip(self.first.iter().zip(weights)) {
+            if let Some(values) = row[*first..].first_chunk::<COUNT>() {
+                let mut sum = 1 << 21;
+                for (value, weight) in values.iter().zip(weights) {
+                    sum += u32::from(*value) * weight;
+                }
+                *to = (sum >> 22) as u8;
+            }
+        }
+    }
+
+    /// As [`along`](Self::along), of any length.
+    fn along_any(&self, row: &[u16], to: &mut [u8]) {
+        for (index, to) in to.iter_mut().enumerate() {
+            let (first, weights) = self.of(index);
+            let values = row[first..][..weights.len()].iter().zip(weights);
+            let sum: u32 = values
+                .map(|(value, weight)| u32::from(*value) * weight)
+                .sum();
+            *to = ((sum + (1 << 21)) >> 22) as u8;
+        }
     }
 
     fn of(&self, index: usize) -> (usize, &[u32]) {
