@@ -5,8 +5,13 @@
 //! them behind each other, [`Runner::Share`] takes one worker's part. [`Schedule`] turns one into
 //! single starts and stops, each with the time at which it was planned.
 
+mod bounds;
 mod curve;
+mod demand;
 mod schedule;
+#[cfg(test)]
+mod tests;
 
-pub use curve::{Demand, InvalidRunner, Runner, Stage};
+pub use bounds::InvalidRunner;
+pub use curve::{Demand, Runner, Stage};
 pub use schedule::{Change, Schedule};
