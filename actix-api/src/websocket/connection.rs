@@ -33,6 +33,9 @@ use super::{
 const READ_BYTES: usize = 64 << 10;
 /// Parts written at once: heads and packets.
 const PARTS: usize = 64;
+/// Up to so many bytes, copying them together is cheaper than telling the kernel of several parts:
+/// `writev` takes a longer way into the kernel than `send`.
+const COPIED_BYTES: usize = 1024;
 /// Answers to pings that may wait; a client that sends more does not read them.
 const ANSWERS: usize = 4;
 /// How long a peer gets to take the last bytes and to close its side.
@@ -233,7 +236,13 @@ impl Unsent {
         while !self.frame.is_empty() || self.done < self.packets.len() {
             let mut parts = [IoSlice::new(&[]); PARTS];
             let count = self.parts(&mut parts);
-            let written = ready!(Pin::new(&mut *io).poll_write_vectored(cx, &parts[..count]))?;
+            let parts = &parts[..count];
+            let mut io = Pin::new(&mut *io);
+            let mut copy = [0; COPIED_BYTES];
+            let written = ready!(match copied(parts, &mut copy) {
+                Some(bytes) => io.as_mut().poll_write(cx, bytes),
+                None => io.as_mut().poll_write_vectored(cx, parts),
+            })?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -284,6 +293,17 @@ impl Unsent {
             self.done += 1;
         }
     }
+}
+
+/// All the parts in one, if they are short.
+fn copied<'a>(parts: &[IoSlice<'_>], copy: &'a mut [u8; COPIED_BYTES]) -> Option<&'a [u8]> {
+    let mut length = 0;
+    for part in parts {
+        copy.get_mut(length..length + part.len())?
+            .copy_from_slice(part);
+        length += part.len();
+    }
+    Some(&copy[..length])
 }
 
 const CLOSE: u8 = 0x88;
