@@ -5,6 +5,7 @@
 //! | [`yuv`] | pictures in I420, conversion from what cameras give, scaling |
 //! | [`vp9`] | encodes VP9 with temporal layers, decodes VP9 and VP8 |
 //! | [`opus`] | encodes and decodes Opus |
+//! | [`pcm`] | rates, channels and loudness of uncompressed sound |
 //! | [`y4m`], [`ivf`], [`wav`], [`webm`] | read and write files and pipes |
 //! | [`pattern`] | test pictures that carry a clock, and tones that mark each second |
 //!
@@ -20,6 +21,7 @@ mod input;
 pub mod ivf;
 pub mod opus;
 pub mod pattern;
+pub mod pcm;
 pub mod vp9;
 pub mod wav;
 pub mod webm;
