@@ -2,20 +2,16 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{BehaviourName as B, PlanArguments, RunnerName as R};
+use super::{BehaviourName as B, PlanArguments, RunnerName as R, curve};
 use crate::{
     behaviour::{
         meeting::{LAYERS, Layout, MeetingOptions},
         wamp::WampOptions,
     },
     plan::{BehaviourOptions, ConnectionOptions, Plan, PlanError, Share},
-    runner::Runner,
     scenario::{Scenario, ScenarioError},
     transport::{Connector, TransportOptions},
 };
-
-/// Length of a run whose curve has none.
-const DEFAULT_DURATION: Duration = Duration::from_secs(30);
 
 /// Flags that nothing can be run with.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +64,7 @@ impl PlanRequest for PlanArguments {
     fn plan(&self) -> Result<Plan, UsageError> {
         refuse_idle(self)?;
         let url = self.url.clone().ok_or(UsageError::Missing("--url"))?;
-        let (runner, duration) = with_waves(self, curve(self)?)?;
+        let (runner, duration) = curve::whole(self)?;
         let plan = Plan {
             runner,
             duration,
@@ -93,89 +89,15 @@ impl PlanRequest for PlanArguments {
     }
 }
 
-/// Each flag of a runner or behaviour, whether it was given, and what it belongs to.
+/// Each flag of a behaviour, whether it was given, and what it belongs to.
 fn refuse_idle(a: &PlanArguments) -> Result<(), UsageError> {
-    let (c, m, w, g) = (&a.curve, &a.message, &a.wamp, &a.meeting);
-    let runner_flags: [(bool, &'static str, &[R], &'static str); 13] = [
-        (
-            c.connection_number.is_some(),
-            "--connection-number",
-            &[R::Flat, R::Exponential],
-            "--runner flat or exponential (the others take --target-connections)",
-        ),
-        (
-            c.target_connections.is_some(),
-            "--target-connections",
-            &[R::Linear, R::Steps, R::Exponential],
-            "--runner linear, steps or exponential",
-        ),
-        (
-            c.ramp_duration.is_some(),
-            "--ramp-duration",
-            &[R::Linear],
-            "--runner linear",
-        ),
-        (
-            c.step_size.is_some(),
-            "--step-size",
-            &[R::Steps],
-            "--runner steps",
-        ),
-        (
-            c.step_duration.is_some(),
-            "--step-duration",
-            &[R::Steps],
-            "--runner steps",
-        ),
-        (
-            c.growth_factor.is_some(),
-            "--growth-factor",
-            &[R::Exponential],
-            "--runner exponential",
-        ),
-        (
-            c.soaking_time.is_some(),
-            "--soaking-time",
-            &[R::Exponential],
-            "--runner exponential",
-        ),
-        (
-            c.min_connections.is_some(),
-            "--min-connections",
-            &[R::Sine],
-            "--runner sine",
-        ),
-        (
-            c.max_connections.is_some(),
-            "--max-connections",
-            &[R::Sine],
-            "--runner sine",
-        ),
-        (c.period.is_some(), "--period", &[R::Sine], "--runner sine"),
-        (
-            c.arrivals_per_second.is_some(),
-            "--arrivals-per-second",
-            &[R::Open],
-            "--runner open",
-        ),
-        (
-            c.connection_limit.is_some(),
-            "--connection-limit",
-            &[R::Open],
-            "--runner open",
-        ),
-        (
-            a.connection.connection_pause.is_some(),
-            "--connection-pause",
-            &[R::Flat, R::Linear, R::Steps, R::Exponential, R::Sine],
-            "runners that replace connections; --runner open does not",
-        ),
-    ];
-    for (given, flag, owners, owner) in runner_flags {
-        if given && !owners.contains(&a.runner) {
-            return Err(UsageError::Idle { flag, owner });
-        }
+    if a.connection.connection_pause.is_some() && a.runner == R::Open {
+        return Err(UsageError::Idle {
+            flag: "--connection-pause",
+            owner: "runners that replace connections; --runner open does not",
+        });
     }
+    let (m, w, g) = (&a.message, &a.wamp, &a.meeting);
     let spamming: &[B] = &[B::PingPong, B::Flood, B::SlowConsumer, B::Fuzzer, B::Wamp];
     let meeting: &[B] = &[B::Meeting];
     let wamp: &[B] = &[B::Wamp];
@@ -309,73 +231,7 @@ fn refuse_idle(a: &PlanArguments) -> Result<(), UsageError> {
             return Err(UsageError::Idle { flag, owner });
         }
     }
-    if c.waves_pause.is_some() && c.waves_number.is_none() {
-        return Err(UsageError::Idle {
-            flag: "--waves-pause",
-            owner: "--waves-number",
-        });
-    }
     Ok(())
-}
-
-fn curve(a: &PlanArguments) -> Result<Runner, UsageError> {
-    let c = &a.curve;
-    let need = |value: Option<u64>, flag| value.ok_or(UsageError::Missing(flag));
-    let need_time = |value: Option<Duration>, flag| value.ok_or(UsageError::Missing(flag));
-    Ok(match a.runner {
-        R::Flat => Runner::Flat {
-            connections: c.connection_number.unwrap_or(10),
-        },
-        R::Linear => Runner::Linear {
-            connections: need(c.target_connections, "--target-connections")?,
-            over: need_time(c.ramp_duration, "--ramp-duration")?,
-        },
-        R::Steps => Runner::Steps {
-            connections: need(c.target_connections, "--target-connections")?,
-            size: need(c.step_size, "--step-size")?,
-            every: need_time(c.step_duration, "--step-duration")?,
-        },
-        R::Exponential => Runner::Exponential {
-            connections: need(c.target_connections, "--target-connections")?,
-            start: c.connection_number.unwrap_or(1),
-            factor: c.growth_factor.unwrap_or(2.0),
-            soak: need_time(c.soaking_time, "--soaking-time")?,
-        },
-        R::Sine => Runner::Sine {
-            min: c.min_connections.unwrap_or(0),
-            max: need(c.max_connections, "--max-connections")?,
-            period: need_time(c.period, "--period")?,
-        },
-        R::Open => Runner::Arrivals {
-            per_second: c
-                .arrivals_per_second
-                .ok_or(UsageError::Missing("--arrivals-per-second"))?,
-        },
-    })
-}
-
-/// The runner with its waves, and the length of the run.
-fn with_waves(a: &PlanArguments, curve: Runner) -> Result<(Runner, Duration), UsageError> {
-    curve.check().map_err(PlanError::from)?;
-    let own = match (&curve, curve.length()) {
-        // A ramp alone would end in the moment at which it has got there.
-        (Runner::Linear { over, .. }, _) => *over + DEFAULT_DURATION,
-        (_, Some(length)) => length,
-        (_, None) => DEFAULT_DURATION,
-    };
-    let length = a.duration.unwrap_or(own);
-    let Some(number) = a.curve.waves_number else {
-        return Ok((curve, length));
-    };
-    let waves = Runner::Waves {
-        wave: Box::new(curve),
-        length,
-        number,
-        pause: a.curve.waves_pause.unwrap_or_default(),
-    };
-    waves.check().map_err(PlanError::from)?;
-    let whole = waves.length().unwrap_or(length);
-    Ok((waves, whole))
 }
 
 fn transport(a: &PlanArguments) -> TransportOptions {

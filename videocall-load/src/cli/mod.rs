@@ -3,6 +3,7 @@
 mod build;
 pub(crate) mod cluster;
 mod config_file;
+mod curve;
 mod limits;
 
 use std::{net::IpAddr, num::NonZeroU64, path::PathBuf, time::Duration};
@@ -11,6 +12,7 @@ use clap::{Args, Parser, ValueEnum};
 
 pub use build::{PlanRequest, UsageError};
 pub use config_file::arguments_with_file;
+pub use curve::ThenArguments;
 pub use limits::{LimitError, ensure_descriptors};
 
 use crate::{
@@ -129,8 +131,12 @@ pub struct PlanArguments {
     /// What connections do
     #[arg(long, value_enum, default_value_t)]
     pub behaviour: BehaviourName,
-    /// Length of the run; with --waves-number of each wave [default: the curve's own length,
-    /// or 30s]
+    /// Another runner behind it, from the connections on that are open then, as NAME:FLAG=VALUE,...;
+    /// may be repeated: --then linear:target-connections=0,ramp-duration=30s
+    #[arg(long, value_name = "RUNNER", value_parser = curve::parse_then)]
+    pub then: Vec<ThenArguments>,
+    /// Length of the run; with --waves-number of each wave, with --then of the first runner
+    /// [default: the curve's own length, or 30s]
     #[arg(long, value_parser = time_text::parse)]
     pub duration: Option<Duration>,
     /// Makes random choices repeatable

@@ -17,11 +17,13 @@ impl Runner {
             Self::Flat { .. } | Self::Arrivals { .. } => None,
             Self::Linear { over, .. } => Some(*over),
             Self::Steps {
+                from,
                 connections,
                 size,
                 every,
             } => {
-                let steps = connections.div_ceil((*size).max(1)).max(1);
+                let more = connections.saturating_sub(*from);
+                let steps = more.div_ceil((*size).max(1)).max(1);
                 Some(times(*every, steps))
             }
             Self::Exponential {
@@ -54,8 +56,10 @@ impl Runner {
     /// The most that are open at once, in the closed model.
     pub fn peak(&self) -> u64 {
         match self {
+            Self::Linear {
+                from, connections, ..
+            } => (*connections).max(*from),
             Self::Flat { connections }
-            | Self::Linear { connections, .. }
             | Self::Steps { connections, .. }
             | Self::Exponential { connections, .. } => *connections,
             Self::Sine { min, max, .. } => (*max).max(*min),
@@ -83,15 +87,19 @@ impl Runner {
             Self::Flat { connections } => {
                 require(*connections > 0, "the number of connections is 0")
             }
-            Self::Linear { connections, .. } => {
-                require(*connections > 0, "the ramp leads to 0 connections")
-            }
+            Self::Linear {
+                from, connections, ..
+            } => require(
+                (*connections).max(*from) > 0,
+                "the ramp leads from 0 connections to 0",
+            ),
             Self::Steps {
+                from,
                 connections,
                 size,
                 every,
             } => {
-                require(*connections > 0, "the steps lead to 0 connections")?;
+                require(connections > from, "the steps lead to no more connections")?;
                 require(*size > 0, "a step adds no connection")?;
                 require(!every.is_zero(), "a step has no duration")
             }

@@ -31,15 +31,19 @@ pub enum Runner {
         /// How many.
         connections: u64,
     },
-    /// Evenly, from none to `connections` in the time `over`; then they stay.
+    /// Evenly, from `from` to `connections` in the time `over`, up or down; then they stay.
     Linear {
+        /// How many at the start.
+        from: u64,
         /// How many in the end.
         connections: u64,
         /// Length of the ramp.
         over: Duration,
     },
-    /// `size` more at the start and at the end of each step, up to `connections`.
+    /// `size` more than `from` at the start, and at the end of each step, up to `connections`.
     Steps {
+        /// How many before the start.
+        from: u64,
         /// How many in the end.
         connections: u64,
         /// How many are added at once.

@@ -9,14 +9,20 @@ impl Runner {
     pub fn demand(&self, at: Duration) -> Demand {
         match self {
             Self::Flat { connections } => Demand::Open(*connections),
-            Self::Linear { connections, over } => Demand::Open(linear(*connections, *over, at)),
+            Self::Linear {
+                from,
+                connections,
+                over,
+            } => Demand::Open(linear(*from, *connections, *over, at)),
             Self::Steps {
+                from,
                 connections,
                 size,
                 every,
             } => {
                 let steps = 1 + whole(at, *every);
-                Demand::Open(size.saturating_mul(steps).min(*connections))
+                let open = from.saturating_add(size.saturating_mul(steps));
+                Demand::Open(open.min(*connections))
             }
             Self::Exponential {
                 connections,
@@ -63,13 +69,17 @@ impl Runner {
     }
 }
 
-fn linear(connections: u64, over: Duration, at: Duration) -> u64 {
+fn linear(from: u64, connections: u64, over: Duration, at: Duration) -> u64 {
     if at >= over {
         return connections;
     }
+    let all = connections.abs_diff(from);
+    let done = (u128::from(all) * at.as_nanos() / over.as_nanos()) as u64;
+    if connections < from {
+        return from - done;
+    }
     // Connection n of m opens at (n - 1) / m of the ramp, so the first opens at once.
-    let done = u128::from(connections) * at.as_nanos() / over.as_nanos();
-    (done as u64 + 1).min(connections)
+    from + (done + 1).min(all)
 }
 
 fn waves(wave: &Runner, length: Duration, number: u32, pause: Duration, at: Duration) -> Demand {

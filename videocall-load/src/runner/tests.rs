@@ -32,6 +32,7 @@ fn flat_is_all_at_once() {
 #[test]
 fn linear_rises_evenly_and_stays() {
     let runner = Runner::Linear {
+        from: 0,
         connections: 10,
         over: s(10),
     };
@@ -45,6 +46,7 @@ fn linear_rises_evenly_and_stays() {
 #[test]
 fn steps_rise_at_once_and_hold() {
     let runner = Runner::Steps {
+        from: 0,
         connections: 25,
         size: 10,
         every: s(5),
@@ -98,6 +100,7 @@ fn arrivals_go_on_whatever_happens() {
 fn waves_repeat_any_curve() {
     let runner = Runner::Waves {
         wave: Box::new(Runner::Steps {
+            from: 0,
             connections: 20,
             size: 10,
             every: s(1),
@@ -151,6 +154,37 @@ fn a_sequence_goes_from_one_to_the_next() {
 }
 
 #[test]
+fn ramps_go_on_from_where_they_begin_and_fall() {
+    let up = Runner::Linear {
+        from: 10,
+        connections: 20,
+        over: s(10),
+    };
+    assert_eq!(
+        points(&up, &[0.0, 0.9, 1.0, 9.0, 10.0]),
+        [11, 11, 12, 20, 20]
+    );
+    let down = Runner::Linear {
+        from: 10,
+        connections: 0,
+        over: s(10),
+    };
+    assert_eq!(
+        points(&down, &[0.0, 0.9, 1.0, 9.9, 10.0, 60.0]),
+        [10, 10, 9, 1, 0, 0]
+    );
+    assert_eq!(down.peak(), 10);
+    let steps = Runner::Steps {
+        from: 10,
+        connections: 25,
+        size: 10,
+        every: s(5),
+    };
+    assert_eq!(points(&steps, &[0.0, 4.9, 5.0, 99.0]), [20, 20, 25, 25]);
+    assert_eq!(steps.length(), Some(s(10)));
+}
+
+#[test]
 fn nonsense_is_refused() {
     let bad = Runner::Exponential {
         connections: 5,
@@ -173,9 +207,14 @@ fn any_ramp() -> impl Strategy<Value = Runner> {
     let millis = || (1u64..100_000).prop_map(Duration::from_millis);
     prop_oneof![
         (1u64..5000).prop_map(|connections| Runner::Flat { connections }),
-        (1u64..5000, millis()).prop_map(|(connections, over)| Runner::Linear { connections, over }),
+        (1u64..5000, millis()).prop_map(|(connections, over)| Runner::Linear {
+            from: 0,
+            connections,
+            over
+        }),
         (1u64..5000, 1u64..500, millis()).prop_map(|(connections, size, every)| {
             Runner::Steps {
+                from: 0,
                 connections,
                 size,
                 every,

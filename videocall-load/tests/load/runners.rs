@@ -4,7 +4,7 @@ use std::{num::NonZeroU64, time::Duration};
 
 use videocall_load::{
     plan::{BehaviourOptions, Share},
-    runner::Runner,
+    runner::{Runner, Stage},
 };
 
 use crate::{
@@ -83,4 +83,37 @@ async fn a_storm_takes_all_and_brings_all_back() {
     let run = Run::start(plan);
     run.until("three storms", |seen| seen.connected >= 20).await;
     assert_eq!(run.end().await.errors, []);
+}
+
+#[tokio::test]
+async fn one_runner_goes_on_with_the_connections_of_the_one_before() {
+    let server = Server::start(Mischief::Echo).await;
+    let mut plan = plan(&server.url(), 1, BehaviourOptions::Silent);
+    let step = Duration::from_millis(300);
+    let stage = |runner| Stage {
+        runner,
+        length: step,
+    };
+    plan.runner = Runner::Sequence {
+        stages: vec![
+            stage(Runner::Flat { connections: 4 }),
+            stage(Runner::Linear {
+                from: 4,
+                connections: 8,
+                over: step,
+            }),
+            stage(Runner::Linear {
+                from: 8,
+                connections: 0,
+                over: step,
+            }),
+        ],
+    };
+    plan.duration = 4 * step;
+    let run = Run::start(plan);
+    run.until("all eight", |seen| seen.open == 8).await;
+    run.until("an empty server", |seen| seen.open == 0).await;
+    let (_, seen) = run.finish().await;
+    assert_eq!((seen.planned, seen.connected), (8, 8));
+    assert_eq!(seen.errors, []);
 }

@@ -103,6 +103,7 @@ pub(crate) struct Seen {
     pub(crate) planned: u64,
     pub(crate) late: u64,
     pub(crate) connected: u64,
+    pub(crate) open: u64,
     pub(crate) errors: Vec<(ErrorClass, u64, String)>,
     pub(crate) sent: Vec<(MessageKind, u8, u64)>,
     pub(crate) received: Vec<(MessageKind, u8, u64)>,
@@ -150,6 +151,7 @@ pub(crate) fn seen(recorder: &Recorder) -> Seen {
         planned: snapshot.planned,
         late: snapshot.late,
         connected: snapshot.connected,
+        open: snapshot.open(),
         errors: (snapshot.errors.iter())
             .map(|(class, (count, text))| (*class, *count, text.clone()))
             .collect(),
