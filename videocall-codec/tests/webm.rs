@@ -284,6 +284,50 @@ fn what_ffmpeg_writes_is_read() {
     }
 }
 
+/// One and a half seconds of Chromium's `MediaRecorder`: a canvas of 64×64 that turns from black to
+/// white twenty times a second, and an oscillator of 1 kHz.
+#[test]
+fn what_a_browser_records_is_read() {
+    for (file, codec) in [
+        (
+            &include_bytes!("fixtures/chromium-vp8.webm")[..],
+            VideoCodec::Vp8,
+        ),
+        (
+            include_bytes!("fixtures/chromium-vp9.webm"),
+            VideoCodec::Vp9,
+        ),
+    ] {
+        let (tracks, frames, truncated) = read_all(file).unwrap();
+        assert!(!truncated);
+        let number = |wanted: fn(&TrackKind) -> bool| {
+            let track = tracks.iter().find(|track| wanted(&track.kind));
+            track.expect("a track of that kind").number
+        };
+        let video = number(|kind| matches!(kind, TrackKind::Video(_)));
+        let audio = number(|kind| matches!(kind, TrackKind::Audio(_)));
+        let mut decoder = vp9::Decoder::new(vp9::DecoderConfig::new(codec)).unwrap();
+        let shown: Vec<bool> = frames
+            .iter()
+            .filter(|frame| frame.track == video)
+            .map(|frame| decoder.decode(&frame.data).unwrap().unwrap().y()[2_000] > 128)
+            .collect();
+        assert_eq!(shown.len(), 30);
+        let turns = shown.windows(2).filter(|pair| pair[0] != pair[1]).count();
+        assert!(turns > 20, "{shown:?}");
+        let mut decoder = opus::Decoder::new(opus::Channels::Mono).unwrap();
+        let mut sound = Vec::new();
+        for frame in frames.iter().filter(|frame| frame.track == audio) {
+            // Chromium records packets of 60 ms.
+            assert_eq!(opus::packet_samples(&frame.data), Some(2_880));
+            decoder.decode(&frame.data, &mut sound).unwrap();
+        }
+        assert_eq!(sound.len(), 25 * 2_880);
+        assert!(measure_tone(&sound[20_000..40_000], 1_000.0) > 0.5);
+        assert!(frames.last().unwrap().pts_us > 1_300_000);
+    }
+}
+
 #[test]
 fn tracks_of_other_codecs_are_named() {
     let folder = tempfile::tempdir().unwrap();

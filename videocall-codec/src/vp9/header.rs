@@ -210,6 +210,35 @@ mod tests {
         assert_eq!(parts, [&[1, 2][..], &[3, 4, 5]]);
     }
 
+    /// A delta may bring a size of its own, where it is as large as none of its references.
+    #[test]
+    fn the_size_of_a_delta() {
+        // Marker, profile 0, not an earlier frame, a delta, shown, resilient; references to replace;
+        // three references and signs; no size taken over; 4096 by 2160.
+        let bits = [
+            "10",
+            "00",
+            "0",
+            "1",
+            "1",
+            "1",
+            "00000001",
+            "000000000000",
+            "000",
+            "0000111111111111",
+            "0000100001101111",
+            "000",
+        ]
+        .concat();
+        let frame: Vec<u8> = bits
+            .as_bytes()
+            .chunks(8)
+            .map(|byte| byte.iter().fold(0, |all, bit| all << 1 | (bit - b'0')))
+            .collect();
+        assert_eq!(largest_size(VideoCodec::Vp9, &frame), Some((4096, 2160)));
+        assert_eq!(keyframe_size(VideoCodec::Vp9, &frame), None);
+    }
+
     proptest! {
         #[test]
         fn never_panics(data in proptest::collection::vec(any::<u8>(), 0..64)) {
