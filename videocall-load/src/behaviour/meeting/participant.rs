@@ -79,7 +79,11 @@ impl Participant {
         let seed = options.seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let now = Instant::now();
         Self {
-            reception: Reception::new(options.max_temporal, audio_counts),
+            reception: Reception::new(
+                options.max_temporal,
+                audio_counts,
+                options.layout == super::Layout::Everything || options.legacy,
+            ),
             options,
             place,
             number,
@@ -346,8 +350,9 @@ impl Participant {
         let (layout, max_temporal) = (self.options.layout, self.options.max_temporal);
         let subscribe = layout.subscribe(&self.cameras, &self.speakers, max_temporal);
         if !subscribe.all {
-            let shown: Vec<u64> = subscribe.wants.iter().map(|want| want.session_id).collect();
-            self.reception.only_pictures_of(&shown, context.recorder());
+            let shown = subscribe.wants.iter().map(|want| want.session_id);
+            self.reception
+                .only_pictures_of(shown.collect(), context.recorder());
         } else if subscribe.wants.is_empty() {
             // The same as in Hello.
             return;

@@ -34,6 +34,9 @@ pub(super) struct Reception {
     count: usize,
     /// Whether every packet of sound must come.
     audio_counts: bool,
+    /// Sessions whose pictures were asked for; none: all. Others that come, as the server gives them
+    /// to one who has not said yet what it shows, come as long as it likes.
+    shown: Option<Vec<u64>>,
     last_report: Option<Instant>,
 }
 
@@ -69,12 +72,15 @@ pub(super) struct Arrival {
 }
 
 impl Reception {
-    pub(super) fn new(max_temporal: Option<u32>, audio_counts: bool) -> Self {
+    /// Of pictures, none is expected until [`only_pictures_of`](Self::only_pictures_of) says so,
+    /// unless `everything` comes anyway.
+    pub(super) fn new(max_temporal: Option<u32>, audio_counts: bool, everything: bool) -> Self {
         let highest = TEMPORAL_LAYERS - 1;
         Self {
             streams: Vec::new(),
             count: max_temporal.map_or(highest, |max| (max as usize).min(highest)),
             audio_counts,
+            shown: (!everything).then(Vec::new),
             last_report: None,
         }
     }
@@ -91,6 +97,13 @@ impl Reception {
         recorder.latency(Metric::OneWay, corrected, raw);
         recorder.one_way(stamp.kind, stamp.spatial, corrected);
         let judged = stamp.kind != MessageKind::Audio || self.audio_counts;
+        let asked_for = match &self.shown {
+            Some(shown) => stamp.kind == MessageKind::Audio || shown.contains(&arrival.session),
+            None => true,
+        };
+        if !asked_for {
+            return None;
+        }
         let count = self.count;
         let stream = self.stream(stamp, arrival)?;
         stream.received += 1;
@@ -146,11 +159,12 @@ impl Reception {
         self.forget(recorder, |stream| stream.session == session);
     }
 
-    /// Pictures of others than these are not wanted any more.
-    pub(super) fn only_pictures_of(&mut self, sessions: &[u64], recorder: &Recorder) {
+    /// Pictures of these are wanted, and of others not any more.
+    pub(super) fn only_pictures_of(&mut self, sessions: Vec<u64>, recorder: &Recorder) {
         self.forget(recorder, |stream| {
-            stream.kind == MessageKind::Video && !sessions.contains(&stream.session)
+            stream.kind != MessageKind::Audio && !sessions.contains(&stream.session)
         });
+        self.shown = Some(sessions);
     }
 
     fn forget(&mut self, recorder: &Recorder, gone: impl Fn(&Stream) -> bool) {
@@ -237,6 +251,17 @@ impl Stream {
             if gap > FREEZE && !self.paused {
                 recorder.freeze(self.kind, gap);
                 self.frozen += gap;
+                tracing::debug!(
+                    publisher = self.session,
+                    kind = ?self.kind,
+                    from_layer = self.spatial,
+                    to_layer = stamp.spatial,
+                    keyframe = stamp.keyframe,
+                    from_count = ?self.windows[usize::from(self.spatial)],
+                    to_count = stamp.counts[count],
+                    gap_ms = gap.as_millis() as u64,
+                    "nothing could be shown"
+                );
             }
             self.paused = false;
             self.last = self.last.max(arrival.at);
@@ -250,15 +275,15 @@ impl Stream {
             if !stamp.keyframe {
                 // A frame of the layer before, overtaken by the keyframe of this one.
                 let found = self.windows[spatial].note(stamp.counts[count].into());
-                return self.tell(found, recorder);
+                return self.tell(spatial, found, recorder);
             }
             // The layer begins anew: what was between is not for this receiver.
             let found = self.windows[spatial].finish();
-            self.tell(found, recorder);
+            self.tell(spatial, found, recorder);
             self.spatial = stamp.spatial;
         }
         let found = self.windows[spatial].note(stamp.counts[count].into());
-        self.tell(found, recorder);
+        self.tell(spatial, found, recorder);
     }
 
     fn keyframe_request(&mut self, now: Instant) -> Option<KeyframeRequest> {
@@ -271,23 +296,25 @@ impl Stream {
         })
     }
 
-    fn tell(&mut self, found: Findings, recorder: &Recorder) {
+    /// Records what was found in the window of a layer.
+    fn tell(&mut self, layer: usize, found: Findings, recorder: &Recorder) {
+        let layer = layer as u8;
         if found.lost > 0 {
             self.lost += found.lost as u32;
             tracing::debug!(
                 publisher = self.session,
                 kind = ?self.kind,
-                layer = self.spatial,
+                layer,
                 lost = found.lost,
                 "packets are lost"
             );
-            recorder.lost(self.kind, self.spatial, found.lost);
+            recorder.lost(self.kind, layer, found.lost);
         }
         if found.reordered > 0 {
-            recorder.reordered(self.kind, self.spatial, found.reordered);
+            recorder.reordered(self.kind, layer, found.reordered);
         }
         if found.duplicated > 0 {
-            recorder.duplicated(self.kind, self.spatial, found.duplicated);
+            recorder.duplicated(self.kind, layer, found.duplicated);
         }
     }
 
@@ -297,7 +324,7 @@ impl Stream {
         }
         for place in 0..self.windows.len() {
             let found = self.windows[place].finish();
-            self.tell(found, recorder);
+            self.tell(place, found, recorder);
         }
     }
 }
@@ -328,7 +355,7 @@ mod tests {
     impl Watch {
         fn new() -> Self {
             Self {
-                reception: Reception::new(None, true),
+                reception: Reception::new(None, true, true),
                 recorder: Recorder::default(),
                 start: Instant::now(),
                 requests: Vec::new(),
@@ -416,6 +443,28 @@ mod tests {
         watch.reception.report(watch.start);
         let report = watch.reception.report(watch.start + STEP).unwrap();
         assert!((33_000..=34_000).contains(&report.streams[0].jitter_us));
+    }
+
+    #[test]
+    fn what_comes_before_it_is_asked_for_is_not_judged() {
+        let mut watch = Watch::new();
+        watch.reception = Reception::new(None, true, false);
+        watch.frame(1, true, 0);
+        let wants = |watch: &mut Watch, sessions: &[u64]| {
+            let reception = &mut watch.reception;
+            reception.only_pictures_of(sessions.to_vec(), &watch.recorder);
+        };
+        wants(&mut watch, &[3]);
+        watch.frame(11, true, 0);
+        assert_eq!(watch.freezes().0, 0);
+        watch.frame(21, true, 0);
+        assert_eq!(watch.freezes().0, 1);
+        wants(&mut watch, &[]);
+        watch.frame(22, false, 0);
+        wants(&mut watch, &[3]);
+        watch.frame(41, true, 0);
+        assert_eq!(watch.freezes().0, 1);
+        assert_eq!(watch.recorder.snapshot().delivery_in_all().lost, 9);
     }
 
     #[test]
