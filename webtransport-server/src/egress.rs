@@ -1,14 +1,27 @@
 //! What a client is sent.
+//!
+//! Audio goes as datagrams, control on the control stream, and each frame of a picture on a stream
+//! of its own. A stream costs nothing while it waits to be acknowledged: no task, no timer. Whether
+//! it was is asked when the next frame comes; what became stale until then is reset.
 
-use bytes::{BufMut, BytesMut};
-use futures_util::{StreamExt, future::FusedFuture, stream::FuturesUnordered};
+use std::{collections::VecDeque, time::Instant};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{BoxFuture, FusedFuture},
+    stream::FuturesUnordered,
+};
 use tokio::{sync::oneshot, time};
 use videocall_node::{Outgoing, Packet, Session};
-use wtransport::{Connection, SendStream, VarInt};
+use wtransport::{Connection, SendStream, quinn};
 
 /// Streams not yet acknowledged at once. A path that is slower than that backs up into the
 /// session's queue, where it is known what to drop.
 const STREAMS: usize = 24;
+/// Type of a unidirectional stream that belongs to a WebTransport session (draft-ietf-webtrans-http3,
+/// section 4.2), as a variable-length integer (RFC 9000, section 16).
+const STREAM_TYPE: [u8; 2] = [0x40, 0x54];
 
 /// Writes until the session is over or the connection is gone.
 pub(crate) async fn run(
@@ -20,21 +33,31 @@ pub(crate) async fn run(
     let mut control: Option<SendStream> = None;
     let mut batch = Vec::new();
     let mut buffer = BytesMut::new();
-    let mut pictures = FuturesUnordered::new();
+    let mut sent = Sent::default();
+    let mut writing = FuturesUnordered::new();
+    let pictures = Pictures::new(connection);
     loop {
         tokio::select! {
             biased;
             Ok(stream) = &mut opened, if !opened.is_terminated() => control = Some(stream),
-            Some(()) = pictures.next() => {}
-            more = session.next_batch(&mut batch), if pictures.len() < STREAMS => {
+            Some(written) = writing.next() => sent.note(session, written),
+            () = sent.room(session), if sent.len() >= STREAMS => {}
+            more = session.next_batch(&mut batch), if sent.len() + writing.len() < STREAMS => {
                 if !more {
                     // What was begun is brought to its end.
-                    while pictures.next().await.is_some() {}
-                    return;
+                    while let Some(written) = writing.next().await {
+                        sent.note(session, written);
+                    }
+                    return sent.acknowledged().await;
                 }
                 for outgoing in batch.drain(..) {
-                    if let Some(outgoing) = send(connection, control.as_ref(), &mut buffer, outgoing) {
-                        pictures.push(send_on_stream(connection, session, outgoing));
+                    let Some(outgoing) = send(connection, control.as_ref(), &mut buffer, outgoing)
+                    else {
+                        continue;
+                    };
+                    match pictures.write(outgoing) {
+                        Ok(written) => sent.note(session, written),
+                        Err(waiting) => writing.push(waiting),
                     }
                 }
                 if let Some(control) = control.as_mut().filter(|_| !buffer.is_empty())
@@ -72,33 +95,176 @@ fn send(
     Some(outgoing)
 }
 
-async fn send_on_stream(connection: &Connection, session: &Session, outgoing: Outgoing) {
-    let sent = time::timeout_at(outgoing.stale_after.into(), write(connection, &outgoing)).await;
-    if !matches!(sent, Ok(Some(()))) {
-        session.report_lost(&outgoing);
+/// A stream that is finished, for the packet that it holds; `None` where it could not be written.
+type Written = (Outgoing, Option<quinn::SendStream>);
+
+/// Opens streams and writes packets to them.
+struct Pictures {
+    connection: quinn::Connection,
+    /// What each stream begins with.
+    head: Bytes,
+}
+
+impl Pictures {
+    fn new(connection: &Connection) -> Self {
+        let mut head = BytesMut::from(&STREAM_TYPE[..]);
+        put_varint(&mut head, connection.session_id().into_u64());
+        Self {
+            connection: connection.quic_connection().clone(),
+            head: head.freeze(),
+        }
+    }
+
+    /// Writes without waiting; what must wait for room comes back as a future.
+    fn write(&self, outgoing: Outgoing) -> Result<Written, BoxFuture<'static, Written>> {
+        let mut parts = [self.head.clone(), outgoing.packet.bytes().clone()];
+        let mut stream = None;
+        match self.connection.open_uni().now_or_never() {
+            Some(Ok(opened)) => {
+                let mut opened = ResetUnlessFinished(Some(opened));
+                match opened.write(&mut parts, &outgoing).now_or_never() {
+                    Some(Some(())) => return Ok((outgoing, opened.0.take())),
+                    Some(None) => return Ok((outgoing, None)),
+                    None => stream = Some(opened),
+                }
+            }
+            Some(Err(_)) => return Ok((outgoing, None)),
+            None => {}
+        }
+        let connection = self.connection.clone();
+        let wait = async move {
+            let write = async {
+                let mut stream = match stream {
+                    Some(stream) => stream,
+                    None => ResetUnlessFinished(Some(connection.open_uni().await.ok()?)),
+                };
+                stream.write(&mut parts, &outgoing).await?;
+                stream.0.take()
+            };
+            let written = time::timeout_at(outgoing.stale_after.into(), write).await;
+            (outgoing, written.ok().flatten())
+        };
+        Err(wait.boxed())
     }
 }
 
-async fn write(connection: &Connection, outgoing: &Outgoing) -> Option<()> {
-    let stream = connection.open_uni().await.ok()?.await.ok()?;
-    stream.set_priority(outgoing.priority());
-    let mut stream = ResetUnlessFinished(stream);
-    stream
-        .0
-        .quic_stream_mut()
-        .write_chunk(outgoing.packet.bytes().clone())
-        .await
-        .ok()?;
-    // Returns when all of it has been acknowledged.
-    stream.0.finish().await.ok()
-}
-
 /// A stream whose writing is given up must not look like a whole packet to the peer.
-struct ResetUnlessFinished(SendStream);
+struct ResetUnlessFinished(Option<quinn::SendStream>);
+
+impl ResetUnlessFinished {
+    /// Writes what is left of the parts and finishes. Can be dropped and begun again.
+    async fn write(&mut self, parts: &mut [Bytes; 2], outgoing: &Outgoing) -> Option<()> {
+        let stream = self.0.as_mut()?;
+        let _ = stream.set_priority(outgoing.priority());
+        let written = parts.iter().take_while(|part| part.is_empty()).count();
+        stream.write_all_chunks(&mut parts[written..]).await.ok()?;
+        stream.finish().ok()
+    }
+}
 
 impl Drop for ResetUnlessFinished {
     fn drop(&mut self) {
-        // Fails on one that is finished and acknowledged, which is as it should be.
-        let _ = self.0.reset(VarInt::from_u32(0));
+        if let Some(stream) = &mut self.0 {
+            let _ = stream.reset(quinn::VarInt::from_u32(0));
+        }
+    }
+}
+
+/// Streams that are written and perhaps not yet acknowledged, oldest first.
+#[derive(Default)]
+struct Sent(VecDeque<(Outgoing, quinn::SendStream)>);
+
+impl Sent {
+    fn note(&mut self, session: &Session, (outgoing, stream): Written) {
+        match stream {
+            Some(stream) => self.0.push_back((outgoing, stream)),
+            None => session.report_lost(&outgoing),
+        }
+        let now = Instant::now();
+        while let Some((oldest, stream)) = self.0.front_mut() {
+            if is_acknowledged(stream) || reset_if_stale(session, oldest, stream, now) {
+                self.0.pop_front();
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Waits until one of them is acknowledged or stale.
+    async fn room(&mut self, session: &Session) {
+        self.0.retain(|(_, stream)| !is_acknowledged(stream));
+        if self.len() >= STREAMS
+            && let Some((oldest, stream)) = self.0.front_mut()
+        {
+            let _ = time::timeout_at(oldest.stale_after.into(), stream.stopped()).await;
+            reset_if_stale(session, oldest, stream, Instant::now());
+            self.0.pop_front();
+        }
+    }
+
+    /// Waits until each of them is acknowledged, or stale.
+    async fn acknowledged(self) {
+        for (outgoing, stream) in self.0 {
+            let _ = time::timeout_at(outgoing.stale_after.into(), stream.stopped()).await;
+        }
+    }
+}
+
+/// QUIC forgets a stream when all of it was acknowledged, or the peer does not want it.
+fn is_acknowledged(stream: &quinn::SendStream) -> bool {
+    stream.priority().is_err()
+}
+
+/// A frame that came too late is of no use, and what depends on it neither.
+fn reset_if_stale(
+    session: &Session,
+    outgoing: &Outgoing,
+    stream: &mut quinn::SendStream,
+    now: Instant,
+) -> bool {
+    let is_stale = now >= outgoing.stale_after;
+    if is_stale && stream.reset(quinn::VarInt::from_u32(0)).is_ok() {
+        session.report_lost(outgoing);
+    }
+    is_stale
+}
+
+/// RFC 9000, section 16.
+fn put_varint(buffer: &mut BytesMut, value: u64) {
+    match value {
+        0..=0x3f => buffer.put_u8(value as u8),
+        0x40..=0x3fff => buffer.put_u16(0x4000 | value as u16),
+        0x4000..=0x3fff_ffff => buffer.put_u32(0x8000_0000 | value as u32),
+        _ => buffer.put_u64(0xc000_0000_0000_0000 | value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+
+    use super::put_varint;
+
+    #[test]
+    fn integers_have_the_four_lengths_of_the_rfc() {
+        // The examples of RFC 9000, appendix A.1.
+        let examples: [(u64, &[u8]); 4] = [
+            (37, &[0x25]),
+            (15_293, &[0x7b, 0xbd]),
+            (494_878_333, &[0x9d, 0x7f, 0x3e, 0x7d]),
+            (
+                151_288_809_941_952_652,
+                &[0xc2, 0x19, 0x7c, 0x5e, 0xff, 0x14, 0xe8, 0x8c],
+            ),
+        ];
+        for (value, bytes) in examples {
+            let mut buffer = BytesMut::new();
+            put_varint(&mut buffer, value);
+            assert_eq!(buffer, bytes);
+        }
     }
 }
