@@ -1,4 +1,4 @@
-//! Where a browser finds WebTransport, and what is open to it.
+//! Where a browser finds WebTransport and the other servers, and what is open to it.
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use serde_json::json;
@@ -20,9 +20,12 @@ pub(crate) async fn get(request: HttpRequest, shared: web::Data<Shared>) -> Http
         .collect();
     HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "no-store"))
+        // Pages of the other servers of the installation ask as well; nothing here is secret.
+        .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
         .json(json!({
             "websocketUrl": null,
             "webtransport": webtransport,
+            "servers": shared.config.peer_urls,
             "guests": shared.config.guests,
             "version": env!("CARGO_PKG_VERSION"),
         }))

@@ -1,13 +1,17 @@
 //! Whether the process lives, whether it takes participants, and what it counts.
 
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpResponse, http::header, web};
 use serde_json::json;
 
 use crate::server::Shared;
 
 /// The process answers.
 pub(crate) async fn alive() -> HttpResponse {
-    HttpResponse::Ok().json(json!({ "status": "ok" }))
+    HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        // Pages of other servers measure how far this one is.
+        .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
+        .json(json!({ "status": "ok" }))
 }
 
 /// The node takes participants; tells also what is wrong while it does.

@@ -137,7 +137,7 @@ fn listen(
     let application = move || {
         let app = App::new()
             .app_data(data.clone())
-            .wrap(security_headers())
+            .wrap(security_headers(&data.config))
             .configure(routes)
             .into_factory()
             .map_err(|error: Error| error.error_response());
@@ -180,7 +180,8 @@ fn routes(config: &mut web::ServiceConfig) {
 
 /// Cross-origin isolation gives the page the shared memory through which sound reaches the
 /// speakers; the rest keeps others out of the page and the page among its own.
-fn security_headers() -> DefaultHeaders {
+fn security_headers(config: &Config) -> DefaultHeaders {
+    let peers = config.peer_urls.join(" ");
     DefaultHeaders::new()
         .add(("cross-origin-opener-policy", "same-origin"))
         .add(("cross-origin-embedder-policy", "require-corp"))
@@ -193,9 +194,11 @@ fn security_headers() -> DefaultHeaders {
         ))
         .add((
             header::CONTENT_SECURITY_POLICY,
-            "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' \
-             'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' blob: mediastream:; \
-             connect-src 'self' ws: wss: https:; worker-src 'self' blob:; object-src 'none'; \
-             base-uri 'none'; frame-ancestors 'none'; form-action 'self'",
+            format!(
+                "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' \
+                 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' blob: mediastream:; \
+                 connect-src 'self' ws: wss: https: {peers}; worker-src 'self' blob:; \
+                 object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
+            ),
         ))
 }

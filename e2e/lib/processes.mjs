@@ -94,6 +94,21 @@ export class Server {
     return server;
   }
 
+  // Two that tell the page of each other.
+  static async pair(options = {}) {
+    const servers = [new Server(), new Server()];
+    for (const server of servers) {
+      server.httpPort = await freePort();
+      server.mediaPort = await freePort();
+    }
+    for (const [n, server] of servers.entries()) {
+      const { args = [] } = options;
+      server.options = { ...options, args: [...args, '--peer-urls', servers[1 - n].origin] };
+      await server.restart();
+    }
+    return servers;
+  }
+
   async restart() {
     const { nats, prefix = [], args = [] } = this.options;
     this.process = new Process(

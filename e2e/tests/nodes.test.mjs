@@ -49,6 +49,35 @@ describe('two nodes', () => {
   });
 });
 
+describe('two nodes that know each other', () => {
+  let nats;
+  let servers = [];
+  let people = [];
+  before(async () => {
+    nats = await Nats.start();
+    servers = await Server.pair({ nats: nats.url });
+  });
+  after(async () => {
+    await leaveAll(people);
+    for (const server of servers) await server.stop();
+    await nats.remove();
+  });
+
+  test('one killed for good leaves its people to the other', async (t) => {
+    people = await meet(servers, 'one node too few', [ann, ben]);
+    await allTogether(people);
+    const banner = people[1].page.getByTestId('reconnecting-banner');
+    await servers[1].stop('SIGKILL');
+    const killed = Date.now();
+    await banner.waitFor();
+    const noticed = Date.now();
+    await banner.waitFor({ state: 'detached' });
+    t.diagnostic(`noticed after ${noticed - killed} ms, on the other node ${Date.now() - noticed} ms later`);
+    await allTogether(people);
+    t.diagnostic(`seen and heard by each other ${Date.now() - killed} ms after the end of the node`);
+  });
+});
+
 describe('a node whose NATS is down from the start', () => {
   let server;
   let people = [];

@@ -36,6 +36,11 @@ pub enum SettingsError {
     /// Settings contradict each other.
     #[error("{0}")]
     Contradiction(&'static str),
+    /// Not the address of a server.
+    #[error(
+        "--peer-urls: `{0}` is not an address like https://b.example.org or https://10.0.0.2:8443"
+    )]
+    Peer(String),
 }
 
 /// Form of the log.
@@ -108,6 +113,16 @@ pub struct Settings {
     )]
     nats_url: Option<String>,
 
+    /// Public addresses of the other servers of this installation, comma-separated, e.g.
+    /// https://b.example.org: people join at the nearest, and move when theirs goes away
+    #[arg(
+        long,
+        env = "VIDEOCALL_PEER_URLS",
+        value_name = "URLS",
+        value_delimiter = ','
+    )]
+    peer_urls: Option<Vec<String>>,
+
     /// Whether people may join without an account [default: true]
     #[arg(long, env = "VIDEOCALL_GUESTS", value_name = "BOOL")]
     guests: Option<bool>,
@@ -152,6 +167,8 @@ pub struct Config {
     pub ui_dir: PathBuf,
     /// Where other nodes are.
     pub nats_url: Option<String>,
+    /// Origins of the other servers of this installation, as browsers reach them.
+    pub peer_urls: Vec<String>,
     /// Whether guests may join.
     pub guests: bool,
     /// Limits.
@@ -187,7 +204,7 @@ impl Settings {
             })?;
             let given = &mut self;
             or_file!(given, file: http_listen webtransport_listen webtransport_url lan
-                tls_certificate tls_key ui_dir nats_url guests max_sessions max_meetings
+                tls_certificate tls_key ui_dir nats_url peer_urls guests max_sessions max_meetings
                 drain_seconds log_format log);
         }
         self.with_defaults()
@@ -216,8 +233,11 @@ impl Settings {
                 "--http-listen and --webtransport-listen need at least one address each",
             ));
         }
+        let peer_urls = self.peer_urls.unwrap_or_default();
+        let peer_urls: Result<_, _> = peer_urls.into_iter().map(origin).collect();
         let defaults = NodeConfig::default();
         Ok(Config {
+            peer_urls: peer_urls?,
             http_listen: self
                 .http_listen
                 .unwrap_or_else(|| addresses(lan, HTTP_PORT)),
@@ -240,6 +260,19 @@ impl Settings {
             log_format: self.log_format.unwrap_or_default(),
             log: self.log.unwrap_or_else(|| "info".to_owned()),
         })
+    }
+}
+
+/// Scheme, host and port and nothing else: browsers are told it in a header, too.
+fn origin(url: String) -> Result<String, SettingsError> {
+    let trimmed = url.trim_end_matches('/');
+    let rest = trimmed
+        .strip_prefix("https://")
+        .or(trimmed.strip_prefix("http://"));
+    let is_part = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
+    match rest {
+        Some(rest) if !rest.is_empty() && rest.chars().all(is_part) => Ok(trimmed.to_owned()),
+        _ => Err(SettingsError::Peer(url)),
     }
 }
 
@@ -309,6 +342,20 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.contains("/nonexistent.toml"), "{error}");
+    }
+
+    #[test]
+    fn peers_are_origins() {
+        let given = "https://b.example.org/,http://[::1]:8080";
+        let config = resolve(&["--peer-urls", given]).unwrap();
+        assert_eq!(
+            config.peer_urls,
+            ["https://b.example.org", "http://[::1]:8080"]
+        );
+        for wrong in ["b.example.org", "https://b/path", "https://", "https://b;c"] {
+            let error = resolve(&["--peer-urls", wrong]).unwrap_err().to_string();
+            assert!(error.contains(wrong), "{error}");
+        }
     }
 
     #[test]

@@ -72,6 +72,8 @@ pub enum Event {
         wait: Duration,
         /// Why, for people.
         reason: String,
+        /// How long the server wants to be left alone.
+        retry_after: Duration,
     },
     /// Over for good.
     Closed {
@@ -212,6 +214,16 @@ impl Session {
 
     /// The transport could not be opened, or is lost. `close` is what the transport's own end said.
     pub fn lost(&mut self, now: Duration, close: Option<CloseReason>, reason: &str) {
+        self.lost_for(now, close, reason, Duration::ZERO);
+    }
+
+    fn lost_for(
+        &mut self,
+        now: Duration,
+        close: Option<CloseReason>,
+        reason: &str,
+        retry_after: Duration,
+    ) {
         if matches!(self.state, State::Closed | State::Waiting(_)) {
             return;
         }
@@ -226,6 +238,7 @@ impl Session {
             attempt,
             wait,
             reason: reason.to_owned(),
+            retry_after,
         });
     }
 
@@ -373,7 +386,8 @@ impl Session {
             }
             Message::Close(close) => {
                 let reason = CloseReason::from_code(close.code);
-                self.lost(now, reason, &close.text);
+                let retry_after = Duration::from_millis(close.retry_after_ms.into());
+                self.lost_for(now, reason, &close.text, retry_after);
             }
             _ => {}
         }

@@ -18,8 +18,9 @@ pub(super) fn handle(shared: &Shared, event: SessionEvent) {
     match event {
         SessionEvent::Connect => connect(shared),
         SessionEvent::Joined(session) => {
-            let mut engine = shared.borrow_mut();
+            let engine = &mut *shared.borrow_mut();
             engine.meter.joined(js::now());
+            engine.servers.joined(&engine.server);
             let Some(link) = &engine.link else { return };
             let transport = link.transport();
             let session_id = session.get();
@@ -32,8 +33,12 @@ pub(super) fn handle(shared: &Shared, event: SessionEvent) {
             attempt,
             wait,
             reason,
+            retry_after,
         } => {
-            let mut engine = shared.borrow_mut();
+            let engine = &mut *shared.borrow_mut();
+            engine
+                .servers
+                .failed(js::now(), &engine.server, retry_after);
             if let Some(link) = engine.link.take() {
                 link.close();
             }

@@ -1,6 +1,6 @@
 //! A connection to a server: WebTransport, or WebSocket where that does not open.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::future::{Either, select};
@@ -30,6 +30,9 @@ pub(super) struct ServerConfig {
     pub(super) websocket_url: Option<String>,
     #[serde(default)]
     pub(super) webtransport: Vec<WebTransportAddress>,
+    /// Origins of the installation's other servers.
+    #[serde(default)]
+    pub(super) servers: Vec<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -150,15 +153,33 @@ pub(super) async fn fetch_config(origin: &str) -> Result<ServerConfig, String> {
     serde_wasm_bindgen::from_value(json).map_err(|error| error.to_string())
 }
 
-/// Opens a link to the first server that answers: WebTransport, and WebSocket a little later or as
-/// soon as WebTransport failed.
+/// The round trip to a server; `None` if it does not answer.
+pub(super) async fn measure(origin: &str) -> Option<Duration> {
+    let scope: web_sys::WorkerGlobalScope = js_sys::global().unchecked_into();
+    let url = format!("{origin}/healthz");
+    let ask = || async {
+        let response: Response = JsFuture::from(scope.fetch_with_str(&url))
+            .await
+            .ok()?
+            .unchecked_into();
+        response.ok().then_some(())
+    };
+    // The first request makes the connection; the second tells how far it is.
+    ask().await?;
+    let start = js::now();
+    ask().await?;
+    Some(js::now().saturating_sub(start))
+}
+
+/// Opens a link to a server: WebTransport, and WebSocket a little later or as soon as WebTransport
+/// failed.
 pub(super) async fn open(
     origin: &str,
+    config: &ServerConfig,
     path: &str,
     preference: TransportPreference,
     sink: impl Fn() -> Sink,
 ) -> Result<Link, String> {
-    let config = fetch_config(origin).await?;
     let websocket_url = format!(
         "{}{path}",
         config

@@ -6,6 +6,7 @@ mod publish_audio;
 mod publish_video;
 mod receive_audio;
 mod receive_video;
+mod servers;
 mod statistics;
 mod track;
 mod voices;
@@ -41,7 +42,7 @@ use super::{
     js,
     protocol::{Command, Connection, Event, Report, Source, TransportPreference},
 };
-use crate::core::session::Session;
+use crate::core::{select::Selection, session::Session};
 
 /// How often buffers are looked at.
 const TICK_MS: f64 = 10.0;
@@ -64,7 +65,9 @@ struct View {
 
 struct Engine {
     this: Weak<RefCell<Engine>>,
-    origin: String,
+    servers: Selection,
+    /// The one that is joined, or tried.
+    server: String,
     path: String,
     preference: TransportPreference,
     session: Session,
@@ -148,7 +151,8 @@ fn start(command: Command, data: &JsValue) {
     let engine = Rc::new_cyclic(|this| {
         RefCell::new(Engine {
             this: this.clone(),
-            origin,
+            servers: Selection::new(origin.clone()),
+            server: origin,
             path,
             preference: transport,
             session: Session::new(display_name, client, seed.to_bits()),
@@ -201,22 +205,23 @@ fn pump(shared: &Shared) {
 
 /// Opens a link; its packets and its end go to the engine as long as it is the current one.
 fn connect(shared: &Shared) {
-    let (attempt, origin, path, preference) = {
+    let (attempt, path, preference) = {
         let mut engine = shared.borrow_mut();
         engine.attempt += 1;
         if let Some(link) = engine.link.take() {
             link.close();
         }
-        (
-            engine.attempt,
-            engine.origin.clone(),
-            engine.path.clone(),
-            engine.preference,
-        )
+        (engine.attempt, engine.path.clone(), engine.preference)
     };
     let shared = shared.clone();
     spawn_local(async move {
-        let opened = link::open(&origin, &path, preference, || sink(&shared, attempt)).await;
+        let opened = match servers::choose(&shared).await {
+            Ok((origin, config)) => {
+                let sink = || sink(&shared, attempt);
+                link::open(&origin, &config, &path, preference, sink).await
+            }
+            Err(reason) => Err(reason),
+        };
         {
             let mut engine = shared.borrow_mut();
             if engine.attempt != attempt || engine.left {
