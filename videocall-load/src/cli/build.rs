@@ -101,7 +101,7 @@ fn refuse_idle(a: &PlanArguments) -> Result<(), UsageError> {
     let spamming: &[B] = &[B::PingPong, B::Flood, B::SlowConsumer, B::Fuzzer, B::Wamp];
     let meeting: &[B] = &[B::Meeting];
     let wamp: &[B] = &[B::Wamp];
-    let behaviour_flags: [(bool, &'static str, &[B], &'static str); 23] = [
+    let behaviour_flags: [(bool, &'static str, &[B], &'static str); 25] = [
         (
             m.spam_pause.is_some(),
             "--spam-pause",
@@ -181,6 +181,13 @@ fn refuse_idle(a: &PlanArguments) -> Result<(), UsageError> {
             meeting,
             "--behaviour meeting",
         ),
+        (
+            g.screens.is_some(),
+            "--screens",
+            meeting,
+            "--behaviour meeting",
+        ),
+        (g.media.is_some(), "--media", meeting, "--behaviour meeting"),
         (
             g.speech.is_some(),
             "--speech",
@@ -344,12 +351,20 @@ fn meeting(a: &PlanArguments, timeout: Duration) -> Result<MeetingOptions, Usage
             "--layout audio shows no pictures that --max-temporal could limit".to_owned(),
         ));
     }
+    if m.media.is_some() && (m.layers.is_some() || m.fps.is_some() || m.keyframe_interval.is_some())
+    {
+        return Err(UsageError::Contradiction(
+            "--media has the --layers, --fps and --keyframe-interval of the file".to_owned(),
+        ));
+    }
     let participants = m.participants_per_meeting.unwrap_or(defaults.participants);
     let layers = usize::from(m.layers.unwrap_or(3)).min(LAYERS.len());
     Ok(MeetingOptions {
         participants,
         cameras: m.cameras.unwrap_or(defaults.cameras.min(participants)),
         speakers: m.speakers.unwrap_or(defaults.speakers.min(participants)),
+        screens: m.screens.unwrap_or(0),
+        media: m.media.clone(),
         speech: m.speech.unwrap_or_default(),
         layout: m.layout.unwrap_or_default(),
         max_temporal: m.max_temporal,

@@ -308,6 +308,13 @@ pub struct MeetingArguments {
     /// Participants of a meeting with their microphone on [default: 3, or all if there are fewer]
     #[arg(long, value_name = "N")]
     pub speakers: Option<u64>,
+    /// Participants of a meeting who share their screen [default: 0]
+    #[arg(long, value_name = "N")]
+    pub screens: Option<u64>,
+    /// IVF or WebM file that cameras and microphones play at its own pace, again and again, instead of
+    /// simulated media
+    #[arg(long, value_name = "FILE")]
+    pub media: Option<PathBuf>,
     /// When they speak [default: steady]
     #[arg(long, value_enum)]
     pub speech: Option<Speech>,

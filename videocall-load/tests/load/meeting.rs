@@ -166,3 +166,52 @@ async fn a_server_that_dies_is_noticed_by_all() {
     let run = tokio::time::timeout(Duration::from_secs(20), run.end());
     run.await.expect("the run ends without a server");
 }
+
+#[tokio::test]
+async fn a_screen_is_shared() {
+    let server = RealServer::start().await;
+    let options = MeetingOptions {
+        cameras: 1,
+        screens: 1,
+        layout: Layout::Grid(4),
+        ..options()
+    };
+    let run = Run::start(meeting(&server.websocket_url(), options));
+    run.until("a screen, pictures and sound", |seen| {
+        let of = |kind| seen.received_of(kind);
+        of(MessageKind::Screen) >= 60
+            && of(MessageKind::Video) >= 60
+            && of(MessageKind::Audio) >= 60
+    })
+    .await;
+    let seen = run.end().await;
+    assert_eq!(seen.errors, []);
+    assert_eq!((seen.lost, seen.freezes), (0, 0));
+    // Three others see each frame of it.
+    assert!(seen.received_of(MessageKind::Screen) > 2 * seen.sent_of(MessageKind::Screen));
+}
+
+#[tokio::test]
+async fn a_file_is_published() {
+    use videocall_codec::{VideoCodec, ivf, vp9, yuv::I420};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("clip.ivf");
+    let header = ivf::Header::new(VideoCodec::Vp9, 320, 180);
+    let mut file = ivf::Writer::new(std::fs::File::create(&path).unwrap(), &header).unwrap();
+    let mut encoder = vp9::Encoder::new(vp9::EncoderConfig::new(320, 180, 50, 200_000)).unwrap();
+    for number in 0..50 {
+        let picture = I420::black(320, 180).unwrap();
+        let frame = encoder.encode(&picture, number * 20_000).unwrap();
+        file.write(number * 20_000, &frame.unwrap().data).unwrap();
+    }
+    file.finish().unwrap();
+    let server = RealServer::start().await;
+    let options = MeetingOptions {
+        media: Some(path),
+        ..options()
+    };
+    // Over a second of the file, so that it begins anew.
+    let seen = hold(&server.websocket_url(), options, 600).await;
+    assert_eq!(seen.lost, 0);
+    assert_eq!(seen.layers_received(MessageKind::Video), [0]);
+}

@@ -66,11 +66,13 @@ impl fmt::Display for Layout {
 }
 
 impl Layout {
-    /// What to ask the server for. `cameras` are the others with a camera, oldest first;
-    /// `speakers` those who speak, loudest first. `max_temporal` limits every picture.
+    /// What to ask the server for. `cameras` are the others with a camera, oldest first; `screens`
+    /// those who share theirs: the first of them has the whole window, and the others the rest, as in
+    /// this project's client; `speakers` those who speak, loudest first. `max_temporal` limits every picture.
     pub fn subscribe(
         self,
         cameras: &[u64],
+        screens: &[u64],
         speakers: &[u64],
         max_temporal: Option<u32>,
     ) -> Subscribe {
@@ -83,7 +85,7 @@ impl Layout {
             max_temporal,
             priority,
         };
-        let wants = match self {
+        let wants: Vec<Want> = match self {
             Self::Everything if max_temporal.is_none() => Vec::new(),
             Self::Everything => cameras
                 .iter()
@@ -115,9 +117,17 @@ impl Layout {
                 main.into_iter().chain(strip).collect()
             }
         };
+        let screen = (self != Self::Audio).then(|| screens.first()).flatten();
+        // A layout of everything asks for nothing by name, and gets the screens too.
+        let screen = screen.filter(|_| self != Self::Everything);
+        let screen = screen.map(|screen| Want {
+            kind: MediaKind::Screen.into(),
+            max_temporal: None,
+            ..want(*screen, WINDOW, 3)
+        });
         Subscribe {
             all: self == Self::Everything,
-            wants,
+            wants: screen.into_iter().chain(wants).collect(),
         }
     }
 }
@@ -138,7 +148,7 @@ mod tests {
     #[test]
     fn a_grid_shows_as_many_as_it_has_tiles() {
         let cameras: Vec<u64> = (1..=20).collect();
-        let subscribe = Layout::Grid(9).subscribe(&cameras, &[], None);
+        let subscribe = Layout::Grid(9).subscribe(&cameras, &[], &[], None);
         assert!(!subscribe.all);
         assert_eq!(subscribe.wants.len(), 9);
         assert!(
@@ -151,12 +161,27 @@ mod tests {
 
     #[test]
     fn the_speaker_is_large_and_the_others_small() {
-        let subscribe = Layout::Speaker.subscribe(&[1, 2, 3], &[9, 3], None);
+        let subscribe = Layout::Speaker.subscribe(&[1, 2, 3], &[], &[9, 3], None);
         let sizes: Vec<_> = subscribe
             .wants
             .iter()
             .map(|w| (w.session_id, w.width))
             .collect();
         assert_eq!(sizes, [(3, 1280), (1, 160), (2, 160)]);
+    }
+
+    #[test]
+    fn a_screen_has_the_window() {
+        let subscribe = Layout::Grid(4).subscribe(&[1, 2], &[5, 6], &[], Some(0));
+        let first = &subscribe.wants[0];
+        assert_eq!((first.session_id, first.kind()), (5, MediaKind::Screen));
+        assert_eq!((first.width, first.max_temporal), (1280, None));
+        assert_eq!(subscribe.wants.len(), 3);
+        assert!(
+            Layout::Audio
+                .subscribe(&[1], &[5], &[], None)
+                .wants
+                .is_empty()
+        );
     }
 }

@@ -12,29 +12,36 @@ mod stamp;
 mod window;
 mod wire;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 pub use layout::Layout;
 pub use options::{LAYERS, LayerOptions, MeetingOptions};
 pub use speech::{Speech, Voice};
-pub use stamp::{STAMP_BYTES, Stamp, TEMPORAL_LAYERS, frame_of};
+pub use stamp::{STAMP_BYTES, Stamp, TEMPORAL_LAYERS, stamp_of};
 pub use window::{Findings, Window};
 
 use super::{Behaviour, Factory};
 use crate::transport::Request;
 use participant::Participant;
+use source::Media;
 
 /// Makes participants: connection n joins meeting n divided by the participants of a meeting.
 #[derive(Clone, Debug)]
 pub struct Meeting {
-    options: std::sync::Arc<MeetingOptions>,
+    options: Arc<MeetingOptions>,
+    /// What cameras and microphones play, or why that cannot be read any more.
+    media: Option<Result<Arc<Media>, String>>,
 }
 
 impl Meeting {
     /// Meetings of that kind.
     pub fn new(options: MeetingOptions) -> Self {
+        let media = options.media.as_ref();
         Self {
-            options: std::sync::Arc::new(options),
+            media: media.map(|path| Media::load(path).map(Arc::new)),
+            options: Arc::new(options),
         }
     }
 
@@ -57,7 +64,12 @@ impl Factory for Meeting {
 
     fn behaviour(&self, number: u64) -> Box<dyn Behaviour> {
         let user = Bytes::from(self.user(number));
-        Box::new(Participant::new(self.options.clone(), number, user))
+        Box::new(Participant::new(
+            self.options.clone(),
+            self.media.clone(),
+            number,
+            user,
+        ))
     }
 }
 

@@ -1,10 +1,10 @@
 //! What meetings are like.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{layout::Layout, speech::Speech};
+use super::{layout::Layout, source::Media, speech::Speech};
 
 /// One simulcast layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +43,8 @@ pub struct MeetingOptions {
     pub participants: u64,
     /// How many of a meeting have their camera on.
     pub cameras: u64,
+    /// How many of a meeting share their screen.
+    pub screens: u64,
     /// How many of a meeting have their microphone on.
     pub speakers: u64,
     /// When those speak.
@@ -64,6 +66,8 @@ pub struct MeetingOptions {
     /// How many of those who speak the server forwards. With more than that it is the server's
     /// right to leave out sound, so that gaps of sound are not counted as loss.
     pub loudest: u64,
+    /// IVF or WebM file that cameras and microphones play, instead of simulated media.
+    pub media: Option<PathBuf>,
     /// Begins the names of the meetings.
     pub name: String,
     /// For the server's answer to the join.
@@ -77,6 +81,7 @@ impl Default for MeetingOptions {
         Self {
             participants: 10,
             cameras: 3,
+            screens: 0,
             speakers: 3,
             speech: Speech::Steady,
             layout: Layout::Everything,
@@ -87,6 +92,7 @@ impl Default for MeetingOptions {
             keyframe_interval: Duration::from_secs(10),
             audio_bitrate: 32_000,
             loudest: 5,
+            media: None,
             name: "load".to_owned(),
             join_timeout: Duration::from_secs(10),
             seed: 1,
@@ -109,6 +115,18 @@ impl MeetingOptions {
             self.speakers <= self.participants,
             "a meeting has more speakers than participants",
         )?;
+        require(
+            self.screens <= self.participants,
+            "a meeting has more screens than participants",
+        )?;
+        if let Some(path) = &self.media {
+            let media = Media::load(path)?;
+            let video = media.video().is_some();
+            let what = "has no pictures for the cameras, and no sound for the microphones";
+            if !(video && self.cameras > 0 || media.has_sound() && self.speakers > 0) {
+                return Err(format!("{} {what}", path.display()));
+            }
+        }
         require(
             (1..=120).contains(&self.fps),
             "give 1 to 120 pictures a second",

@@ -21,9 +21,11 @@ use videocall_types::{
 use super::{
     options::MeetingOptions,
     reception::{Arrival, Reception},
-    source::{Camera, Frame, Microphone},
+    source::{
+        Camera, Frame, Media, Microphone, RecordedPictures, RecordedSound, SCREEN, Screen, Source,
+    },
     speech::Voice,
-    stamp::{Stamp, frame_of},
+    stamp::stamp_of,
     wire::{Sender, counted},
 };
 use crate::{
@@ -40,8 +42,8 @@ const REPORT_EVERY: Duration = Duration::from_secs(1);
 const SUBSCRIBE_DELAY: Duration = Duration::from_millis(50);
 /// Frames that wait to be sent; a publisher whose path carries less drops pictures.
 const MAX_WAITING: usize = 64;
-/// Cameras of others that are remembered.
-const MAX_CAMERAS: usize = 512;
+/// Cameras, and screens, of others that are remembered.
+const MAX_KNOWN: usize = 512;
 
 /// A participant of a meeting.
 pub(super) struct Participant {
@@ -52,12 +54,17 @@ pub(super) struct Participant {
     user: Bytes,
     random: SmallRng,
     stage: Stage,
-    camera: Option<Camera>,
-    microphone: Option<Microphone>,
+    /// What cameras and microphones play.
+    media: Option<Result<Arc<Media>, String>>,
+    camera: Option<Box<dyn Source>>,
+    screen: Option<Box<dyn Source>>,
+    microphone: Option<Box<dyn Source>>,
     frames: Vec<Frame>,
     reception: Reception,
     /// Sessions of the others with a camera, in the order of joining.
     cameras: Vec<u64>,
+    /// The same of screens.
+    screens: Vec<u64>,
     speakers: Vec<u64>,
     subscribe_at: Option<Instant>,
     next_report: Instant,
@@ -72,7 +79,12 @@ enum Stage {
 }
 
 impl Participant {
-    pub(super) fn new(options: Arc<MeetingOptions>, number: u64, user: Bytes) -> Self {
+    pub(super) fn new(
+        options: Arc<MeetingOptions>,
+        media: Option<Result<Arc<Media>, String>>,
+        number: u64,
+        user: Bytes,
+    ) -> Self {
         let place = number % options.participants;
         let audio_counts = options.speakers <= options.loudest;
         // Of what takes part in a stamp, only the publisher must differ between connections.
@@ -90,10 +102,13 @@ impl Participant {
             user,
             random: SmallRng::seed_from_u64(seed),
             stage: Stage::Joining { until: now },
+            media,
             camera: None,
+            screen: None,
             microphone: None,
             frames: Vec::new(),
             cameras: Vec::new(),
+            screens: Vec::new(),
             speakers: Vec::new(),
             subscribe_at: None,
             next_report: now,
@@ -104,6 +119,15 @@ impl Participant {
 
     fn has_camera(&self) -> bool {
         self.place < self.options.cameras
+    }
+
+    fn has_screen(&self) -> bool {
+        self.place < self.options.screens
+    }
+
+    /// What is played instead of simulated media.
+    fn recorded(&self) -> Option<&Arc<Media>> {
+        self.media.as_ref()?.as_ref().ok()
     }
 
     fn has_microphone(&self) -> bool {
@@ -121,6 +145,21 @@ impl Participant {
                 muted: false,
             });
         }
+        if self.has_screen() {
+            streams.push(StreamInfo {
+                kind: MediaKind::Screen.into(),
+                stream_id: 1,
+                codec: "vp09.00.10.08".to_owned(),
+                layers: vec![LayerInfo {
+                    spatial: 0,
+                    width: SCREEN.width,
+                    height: SCREEN.height,
+                    bitrate_bps: SCREEN.bitrate,
+                    temporal_layers: 1,
+                }],
+                muted: false,
+            });
+        }
         if self.has_microphone() {
             streams.push(StreamInfo {
                 kind: MediaKind::Audio.into(),
@@ -135,12 +174,22 @@ impl Participant {
             client: concat!("videocall-load/", env!("CARGO_PKG_VERSION")).to_owned(),
             display_name: format!("Load {}", self.number),
             publish: Some(PublishState { streams }),
-            subscribe: Some(layout.subscribe(&[], &[], max_temporal)),
+            subscribe: Some(layout.subscribe(&[], &[], &[], max_temporal)),
             ..Hello::default()
         }))
     }
 
     fn layers(&self) -> Vec<LayerInfo> {
+        if let Some((width, height, bitrate_bps)) = self.recorded().and_then(|media| media.video())
+        {
+            return vec![LayerInfo {
+                spatial: 0,
+                width,
+                height,
+                bitrate_bps,
+                temporal_layers: 1,
+            }];
+        }
         let layers = self.options.camera_layers().iter().zip(0..);
         layers
             .map(|(layer, spatial)| LayerInfo {
@@ -169,13 +218,29 @@ impl Participant {
             legacy: self.options.legacy,
         });
         let (now, seed) = (context.now(), self.random.random());
+        let media = self.recorded().cloned();
         if self.has_camera() {
-            self.camera = Some(Camera::new(&self.options, now, seed));
+            let recorded = media
+                .clone()
+                .and_then(|media| RecordedPictures::new(media, now));
+            self.camera = Some(match recorded {
+                Some(recorded) => Box::new(recorded),
+                None => Box::new(Camera::new(&self.options, now, seed)),
+            });
+        }
+        if self.has_screen() {
+            self.screen = Some(Box::new(Screen::new(&self.options, now, seed)));
         }
         if self.has_microphone() {
+            let recorded = media.and_then(|media| RecordedSound::new(media, now));
             let (speech, speakers) = (self.options.speech, self.options.speakers);
-            let voice = Voice::new(speech, self.place, speakers, seed);
-            self.microphone = Some(Microphone::new(&self.options, voice, now, seed));
+            self.microphone = Some(match recorded {
+                Some(recorded) => Box::new(recorded),
+                None => {
+                    let voice = Voice::new(speech, self.place, speakers, seed);
+                    Box::new(Microphone::new(&self.options, voice, now, seed))
+                }
+            });
         }
         // Not all participants report at once.
         self.next_report = now + REPORT_EVERY.mul_f64(self.random.random());
@@ -190,31 +255,24 @@ impl Participant {
         if let Some(microphone) = &mut self.microphone {
             microphone.poll(now, &mut self.frames);
         }
-        let sounds = self.frames.len();
-        if let Some(camera) = &mut self.camera {
+        for pictures in [&mut self.camera, &mut self.screen].into_iter().flatten() {
             if context.queued() < MAX_WAITING {
-                camera.poll(now, &mut self.frames);
+                pictures.poll(now, &mut self.frames);
             } else {
-                camera.skip(now);
+                pictures.skip(now);
             }
         }
-        let layers = self.options.camera_layers();
-        for (place, frame) in self.frames.iter().enumerate() {
-            let layer = (place >= sounds).then(|| &layers[usize::from(frame.spatial)]);
+        for frame in self.frames.drain(..) {
             context.send(Outgoing {
-                payload: sender.packet(frame, layer, Instant::now()),
-                delivery: match layer {
-                    None => Delivery::Datagram,
+                payload: sender.packet(&frame, Instant::now()),
+                delivery: match frame.kind {
+                    MessageKind::Audio => Delivery::Datagram,
                     // The base before enhancements, as clients send it.
-                    Some(_) => Delivery::Stream {
+                    _ => Delivery::Stream {
                         priority: -i32::from(frame.spatial),
                     },
                 },
-                kind: if layer.is_some() {
-                    MessageKind::Video
-                } else {
-                    MessageKind::Audio
-                },
+                kind: frame.kind,
                 layer: frame.spatial,
             });
         }
@@ -278,10 +336,12 @@ impl Participant {
             M::Roster(roster) => {
                 if roster.full {
                     self.cameras.clear();
+                    self.screens.clear();
                 }
                 for session in &roster.left {
                     self.reception.left(*session, context.recorder());
                     self.cameras.retain(|camera| camera != session);
+                    self.screens.retain(|screen| screen != session);
                 }
                 for member in &roster.participants {
                     self.meet(member);
@@ -295,16 +355,15 @@ impl Participant {
                 }
             }
             M::LayerDemand(demand) => {
-                let pictures = demand.streams.iter();
-                for stream in pictures.filter(|s| s.kind() == MediaKind::Video) {
-                    if let Some(camera) = &mut self.camera {
-                        camera.demand(stream);
+                for stream in &demand.streams {
+                    if let Some(pictures) = self.pictures(stream.kind()) {
+                        pictures.demand(stream);
                     }
                 }
             }
-            M::KeyframeRequest(request) if request.kind() == MediaKind::Video => {
-                if let Some(camera) = &mut self.camera {
-                    camera.request_keyframe(request.spatial);
+            M::KeyframeRequest(request) => {
+                if let Some(pictures) = self.pictures(request.kind()) {
+                    pictures.request_keyframe(request.spatial);
                 }
             }
             M::ForwardState(state) => {
@@ -330,13 +389,28 @@ impl Participant {
             Stage::Joined(sender) => sender.session.get(),
             Stage::Joining { .. } => 0,
         };
-        let mut streams = member.streams.iter();
-        let camera = streams.any(|s| s.kind() == MediaKind::Video && !s.muted);
-        let known = self.cameras.contains(&member.session_id);
-        if camera && !known && member.session_id != me && self.cameras.len() < MAX_CAMERAS {
-            self.cameras.push(member.session_id);
-        } else if !camera && known {
-            self.cameras.retain(|session| *session != member.session_id);
+        let (session, other) = (member.session_id, member.session_id != me);
+        for (kind, known) in [
+            (MediaKind::Video, &mut self.cameras),
+            (MediaKind::Screen, &mut self.screens),
+        ] {
+            let mut streams = member.streams.iter();
+            let shares = streams.any(|s| s.kind() == kind && !s.muted);
+            let knows = known.contains(&session);
+            if shares && !knows && other && known.len() < MAX_KNOWN {
+                known.push(session);
+            } else if !shares && knows {
+                known.retain(|known| *known != session);
+            }
+        }
+    }
+
+    /// What this participant publishes of a kind.
+    fn pictures(&mut self, kind: MediaKind) -> Option<&mut Box<dyn Source>> {
+        match kind {
+            MediaKind::Video => self.camera.as_mut(),
+            MediaKind::Screen => self.screen.as_mut(),
+            _ => None,
         }
     }
 
@@ -348,11 +422,14 @@ impl Participant {
 
     fn subscribe(&mut self, context: &mut Context<'_>) {
         let (layout, max_temporal) = (self.options.layout, self.options.max_temporal);
-        let subscribe = layout.subscribe(&self.cameras, &self.speakers, max_temporal);
+        let subscribe =
+            layout.subscribe(&self.cameras, &self.screens, &self.speakers, max_temporal);
         if !subscribe.all {
-            let shown = subscribe.wants.iter().map(|want| want.session_id);
-            self.reception
-                .only_pictures_of(shown.collect(), context.recorder());
+            let shown = subscribe
+                .wants
+                .iter()
+                .map(|w| (w.session_id, counted(w.kind())));
+            self.reception.only(shown.collect(), context.recorder());
         } else if subscribe.wants.is_empty() {
             // The same as in Hello.
             return;
@@ -362,7 +439,7 @@ impl Participant {
 
     fn media(&mut self, context: &mut Context<'_>, view: &PacketView<'_>, packet: &Bytes) {
         let payload = &packet[view.data.clone()];
-        let stamp = frame_of(payload).and_then(Stamp::read);
+        let stamp = stamp_of(payload);
         match (&stamp, &view.routing) {
             (Some(stamp), _) => context.classify(stamp.kind, stamp.spatial),
             (None, Some(routing)) => context.classify(counted(routing.kind), routing.spatial),
@@ -394,8 +471,9 @@ impl Participant {
             Stage::Joining { until } => Some(*until),
             Stage::Joined(_) => [
                 Some(self.next_report),
-                self.camera.as_ref().map(Camera::next_due),
-                self.microphone.as_ref().map(Microphone::next_due),
+                self.camera.as_ref().map(|source| source.next_due()),
+                self.screen.as_ref().map(|source| source.next_due()),
+                self.microphone.as_ref().map(|source| source.next_due()),
                 self.subscribe_at,
             ]
             .into_iter()
@@ -410,6 +488,9 @@ impl Participant {
 
 impl Behaviour for Participant {
     fn on_open(&mut self, context: &mut Context<'_>) {
+        if let Some(Err(text)) = &self.media {
+            return context.fail(Failure::new(ErrorClass::Limit, text.clone()));
+        }
         self.stage = Stage::Joining {
             until: context.now() + self.options.join_timeout,
         };

@@ -34,9 +34,9 @@ pub(super) struct Reception {
     count: usize,
     /// Whether every packet of sound must come.
     audio_counts: bool,
-    /// Sessions whose pictures were asked for; none: all. Others that come, as the server gives them
-    /// to one who has not said yet what it shows, come as long as it likes.
-    shown: Option<Vec<u64>>,
+    /// Pictures that were asked for, by session and kind; none: all. Others that come, as the server
+    /// gives them to one who has not said yet what it shows, come as long as it likes.
+    shown: Option<Vec<(u64, MessageKind)>>,
     last_report: Option<Instant>,
 }
 
@@ -72,7 +72,7 @@ pub(super) struct Arrival {
 }
 
 impl Reception {
-    /// Of pictures, none is expected until [`only_pictures_of`](Self::only_pictures_of) says so,
+    /// Of pictures, none is expected until [`only`](Self::only) says so,
     /// unless `everything` comes anyway.
     pub(super) fn new(max_temporal: Option<u32>, audio_counts: bool, everything: bool) -> Self {
         let highest = TEMPORAL_LAYERS - 1;
@@ -98,7 +98,10 @@ impl Reception {
         recorder.one_way(stamp.kind, stamp.spatial, corrected);
         let judged = stamp.kind != MessageKind::Audio || self.audio_counts;
         let asked_for = match &self.shown {
-            Some(shown) => stamp.kind == MessageKind::Audio || shown.contains(&arrival.session),
+            Some(shown) => {
+                let picture = (arrival.session, stamp.kind);
+                stamp.kind == MessageKind::Audio || shown.contains(&picture)
+            }
             None => true,
         };
         if !asked_for {
@@ -159,12 +162,12 @@ impl Reception {
         self.forget(recorder, |stream| stream.session == session);
     }
 
-    /// Pictures of these are wanted, and of others not any more.
-    pub(super) fn only_pictures_of(&mut self, sessions: Vec<u64>, recorder: &Recorder) {
+    /// Pictures of these sessions and kinds are wanted, and others not any more.
+    pub(super) fn only(&mut self, shown: Vec<(u64, MessageKind)>, recorder: &Recorder) {
         self.forget(recorder, |stream| {
-            stream.kind != MessageKind::Audio && !sessions.contains(&stream.session)
+            stream.kind != MessageKind::Audio && !shown.contains(&(stream.session, stream.kind))
         });
-        self.shown = Some(sessions);
+        self.shown = Some(shown);
     }
 
     fn forget(&mut self, recorder: &Recorder, gone: impl Fn(&Stream) -> bool) {
@@ -452,7 +455,10 @@ mod tests {
         watch.frame(1, true, 0);
         let wants = |watch: &mut Watch, sessions: &[u64]| {
             let reception = &mut watch.reception;
-            reception.only_pictures_of(sessions.to_vec(), &watch.recorder);
+            let shown = sessions
+                .iter()
+                .map(|session| (*session, MessageKind::Video));
+            reception.only(shown.collect(), &watch.recorder);
         };
         wants(&mut watch, &[3]);
         watch.frame(11, true, 0);
