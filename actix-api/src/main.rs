@@ -1,10 +1,12 @@
 //! HTTP and WebSocket ingress as a process of its own.
 
+use std::process::ExitCode;
+
 use actix_api::ApiServer;
 use anyhow::Result;
 use clap::Parser;
 use tracing::info;
-use videocall_config::{Certificates, Settings, init_logs, shutdown_signal, start_node};
+use videocall_config::{Certificates, Settings, exit_code, init_logs, shutdown_signal, start_node};
 
 /// HTTP and WebSocket ingress of videocall: serves the page and takes participants, and connects
 /// them with those of other nodes through NATS.
@@ -16,8 +18,12 @@ struct Cli {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
-    let config = Cli::parse().settings.resolve()?;
+async fn main() -> ExitCode {
+    exit_code(run(Cli::parse().settings).await)
+}
+
+async fn run(settings: Settings) -> Result<()> {
+    let config = settings.resolve()?;
     init_logs(&config)?;
     let certificates = Certificates::new(&config)?;
     let node = start_node(&config).await?;

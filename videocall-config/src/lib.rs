@@ -14,7 +14,7 @@ pub use logs::init_logs;
 pub use settings::{Config, LogFormat, Settings, SettingsError};
 pub use shutdown::shutdown_signal;
 
-use std::sync::Arc;
+use std::{process::ExitCode, sync::Arc};
 
 use videocall_node::{
     GuestAdmission, Node,
@@ -34,6 +34,19 @@ pub async fn start_node(config: &Config) -> Result<Node, BusError> {
         allowed: config.guests,
     });
     Ok(Node::new(config.node.clone(), bus, admission))
+}
+
+/// The end of a server program: an error is told in one line, with its causes, whatever the
+/// environment says of backtraces.
+#[allow(clippy::print_stderr)]
+pub fn exit_code(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 impl Config {

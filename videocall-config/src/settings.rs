@@ -13,6 +13,8 @@ use videocall_node::NodeConfig;
 
 const HTTP_PORT: u16 = 8080;
 const WEBTRANSPORT_PORT: u16 = 4433;
+/// What the HTTP library says of its threads is of no use to an operator.
+const LOG: &str = "info,actix_server=warn";
 
 /// A setting cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -143,7 +145,7 @@ pub struct Settings {
     #[arg(long, env = "VIDEOCALL_LOG_FORMAT", value_name = "FORMAT")]
     log_format: Option<LogFormat>,
 
-    /// What is logged, e.g. info or videocall_node=debug [default: info]
+    /// What is logged, e.g. debug or videocall_node=debug [default: info,actix_server=warn]
     #[arg(long, env = "VIDEOCALL_LOG", value_name = "FILTER")]
     log: Option<String>,
 }
@@ -258,7 +260,7 @@ impl Settings {
             },
             drain: Duration::from_secs(self.drain_seconds.unwrap_or(10)),
             log_format: self.log_format.unwrap_or_default(),
-            log: self.log.unwrap_or_else(|| "info".to_owned()),
+            log: self.log.unwrap_or_else(|| LOG.to_owned()),
         })
     }
 }

@@ -1,13 +1,15 @@
 //! Everything in one process: both ingress servers around one node.
 #![forbid(unsafe_code)]
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
 use actix_api::ApiServer;
 use anyhow::Result;
 use clap::Parser;
 use tracing::info;
-use videocall_config::{Certificates, Config, Settings, init_logs, shutdown_signal, start_node};
+use videocall_config::{
+    Certificates, Config, Settings, exit_code, init_logs, shutdown_signal, start_node,
+};
 use webtransport_server::WebTransportServer;
 
 /// Video meetings on one machine: the page, WebSocket and WebTransport in one process.
@@ -22,8 +24,12 @@ struct Cli {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
-    let config = Cli::parse().settings.resolve()?;
+async fn main() -> ExitCode {
+    exit_code(run(Cli::parse().settings).await)
+}
+
+async fn run(settings: Settings) -> Result<()> {
+    let config = settings.resolve()?;
     init_logs(&config)?;
     let certificates = Certificates::new(&config)?;
     let node = start_node(&config).await?;
@@ -32,7 +38,6 @@ async fn main() -> Result<()> {
     let api = ApiServer::bind(&config, &certificates, node.clone(), port)?;
     info!(http = ?api.local_addresses(), webtransport = ?media.local_addresses(), "listening");
     announce(&config, api.local_addresses());
-
     tokio::spawn(certificates.keep_fresh());
     let handle = api.handle();
     let media = tokio::spawn(media.run());

@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, Stdio},
     sync::mpsc,
     time::Duration,
 };
@@ -32,11 +32,6 @@ pub(crate) fn command(args: &[&str]) -> Command {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     command
-}
-
-/// Runs a server that is expected to end by itself.
-pub(crate) fn run(args: &[&str]) -> Output {
-    command(args).output().unwrap()
 }
 
 impl Server {

@@ -2,19 +2,33 @@
 
 use std::{fs, net::TcpListener};
 
-use crate::process::{Server, run};
+use crate::process::{Server, command};
 
+/// What is told, which is one line, also for those who want backtraces.
 fn failure(args: &[&str]) -> String {
-    let output = run(args);
+    let output = command(args).env("RUST_BACKTRACE", "1").output().unwrap();
     assert!(!output.status.success());
     String::from_utf8(output.stderr).unwrap()
+}
+
+fn error(args: &[&str]) -> String {
+    let text = failure(args);
+    let errors: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.contains(" INFO "))
+        .collect();
+    assert!(
+        errors.len() == 1 && errors[0].starts_with("error: "),
+        "{text}"
+    );
+    text
 }
 
 #[test]
 fn a_port_in_use_is_named_with_its_setting() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let text = failure(&[
+    let text = error(&[
         "--http-listen",
         &address,
         "--webtransport-listen",
@@ -27,7 +41,7 @@ fn a_port_in_use_is_named_with_its_setting() {
 
     let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let text = failure(&[
+    let text = error(&[
         "--http-listen",
         "127.0.0.1:0",
         "--webtransport-listen",
@@ -46,7 +60,7 @@ fn an_unreadable_certificate_is_named_with_its_setting() {
     fs::write(&broken, "-----BEGIN CERTIFICATE-----\n!\n").unwrap();
     let broken = broken.to_str().unwrap();
     for certificate in ["/nonexistent/certificate.pem", broken] {
-        let text = failure(&["--tls-certificate", certificate, "--tls-key", broken]);
+        let text = error(&["--tls-certificate", certificate, "--tls-key", broken]);
         assert!(
             text.contains("--tls-certificate") && text.contains(certificate),
             "{text}"
@@ -66,7 +80,7 @@ fn a_wrong_flag_is_answered_with_help() {
 
 #[test]
 fn every_flag_is_documented() {
-    let help = String::from_utf8(run(&["--help"]).stdout).unwrap();
+    let help = String::from_utf8(command(&["--help"]).output().unwrap().stdout).unwrap();
     let page = include_str!("../../../docs/configuration.md");
     let flags: Vec<&str> = help
         .split_whitespace()
