@@ -13,10 +13,8 @@ fn failure(args: &[&str]) -> String {
 
 fn error(args: &[&str]) -> String {
     let text = failure(args);
-    let errors: Vec<&str> = text
-        .lines()
-        .filter(|line| !line.contains(" INFO "))
-        .collect();
+    let is_log = |line: &&str| line.contains(" INFO ") || line.contains(" WARN ");
+    let errors: Vec<&str> = text.lines().filter(|line| !is_log(line)).collect();
     assert!(
         errors.len() == 1 && errors[0].starts_with("error: "),
         "{text}"
