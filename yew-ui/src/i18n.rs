@@ -87,6 +87,10 @@ pub struct Texts {
     pub intro: &'static str,
     /// Button: "New meeting"
     pub new_meeting: &'static str,
+    /// Told to those who do not see it: "{name} joined"
+    pub they_joined: &'static str,
+    /// Told to those who do not see it: "{name} left"
+    pub they_left: &'static str,
     /// Label of a field: "Code or link of a meeting"
     pub code_label: &'static str,
     /// Placeholder: "abc-defg-hij"
@@ -260,6 +264,8 @@ pub struct Texts {
 }
 
 static ENGLISH: Texts = Texts {
+    they_joined: "{name} joined",
+    they_left: "{name} left",
     app_name: "videocall",
     tagline: "Meetings on your own server",
     intro: "No account, nothing to install. Share a link and talk.",
@@ -352,6 +358,8 @@ static ENGLISH: Texts = Texts {
 };
 
 static RUSSIAN: Texts = Texts {
+    they_joined: "{name}: в разговоре",
+    they_left: "{name}: уже не в разговоре",
     app_name: "videocall",
     tagline: "Встречи на вашем собственном сервере",
     intro: "Без учётной записи и установки. Отправьте ссылку и говорите.",
@@ -444,6 +452,8 @@ static RUSSIAN: Texts = Texts {
 };
 
 static THAI: Texts = Texts {
+    they_joined: "{name} เข้าร่วมแล้ว",
+    they_left: "{name} ออกแล้ว",
     app_name: "videocall",
     tagline: "ประชุมบนเซิร์ฟเวอร์ของคุณเอง",
     intro: "ไม่ต้องมีบัญชี ไม่ต้องติดตั้ง เพียงส่งลิงก์แล้วคุยกัน",

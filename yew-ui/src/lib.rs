@@ -1,6 +1,9 @@
 //! What the front end decides without a browser: how tiles fill a stage, what a pasted code means,
-//! which words are said.
+//! which words are said, and what is told of people who come and go.
 
+pub mod announce;
+#[cfg(test)]
+mod contrast;
 pub mod grid;
 pub mod i18n;
 pub mod link;

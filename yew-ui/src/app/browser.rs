@@ -1,7 +1,7 @@
 //! The few things of the browser that several components use.
 
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{Element, Window};
+use web_sys::{Element, HtmlElement, Window};
 use yew_ui::i18n::Language;
 
 pub(super) fn window() -> Window {
@@ -10,6 +10,11 @@ pub(super) fn window() -> Window {
 
 pub(super) fn element(id: &str) -> Option<Element> {
     window().document()?.get_element_by_id(id)
+}
+
+/// What has the focus.
+pub(super) fn focused() -> Option<HtmlElement> {
+    window().document()?.active_element()?.dyn_into().ok()
 }
 
 pub(super) fn set_root_attribute(name: &str, value: &str) {

@@ -9,6 +9,7 @@ use videocall_types::ids::MediaKind;
 use wasm_bindgen::{JsCast, prelude::Closure};
 use web_sys::{HtmlElement, KeyboardEvent, MediaStreamTrack, VisibilityState};
 use yew::prelude::*;
+use yew_ui::announce;
 
 use super::{
     Context, browser,
@@ -58,6 +59,8 @@ pub(crate) struct CallPage {
     screen: Option<MediaStreamTrack>,
     muted: bool,
     participants: Vec<Participant>,
+    /// Who came and went last, for those who do not see it.
+    told: String,
     speakers: Vec<u64>,
     quality: Quality,
     layout: Layout,
@@ -94,6 +97,7 @@ impl Component for CallPage {
             tracks,
             screen: None,
             participants: Vec::new(),
+            told: String::new(),
             speakers: Vec::new(),
             quality: Quality::Unknown,
             layout: Layout::Grid,
@@ -158,6 +162,7 @@ impl Component for CallPage {
                     <QualitySign quality={self.quality} />
                 </header>
                 { self.banner() }
+                <p class="sr-only" role="status" data-testid="announcement">{ &self.told }</p>
                 <div class="call-body">
                     <main class="stage" ref={self.stage.clone()}>
                         <Stage call={self.call.clone()} own_session={self.own_session} own_name={ctx.props().name.clone()}
@@ -309,6 +314,7 @@ impl CallPage {
                 if self.participants == participants {
                     return false;
                 }
+                self.tell(&participants);
                 self.participants = participants;
             }
             Event::Speakers(speakers) => self.speakers = speakers,
@@ -494,6 +500,17 @@ impl CallPage {
         let changed = (size, visible) != (self.size, self.visible);
         (self.size, self.visible) = (size, visible);
         changed
+    }
+
+    fn tell(&mut self, participants: &[Participant]) {
+        let people = |of: &[Participant]| -> Vec<(u64, String)> {
+            let person = |p: &Participant| (p.session_id, p.display_name.clone());
+            of.iter().map(person).collect()
+        };
+        let (before, after) = (people(&self.participants), people(participants));
+        if let Some(told) = announce::changes(self.context.language, &before, &after) {
+            self.told = told;
+        }
     }
 
     fn banner(&self) -> Html {

@@ -65,7 +65,7 @@ pub(crate) fn Controls(props: &ControlsProps) -> Html {
                   label: &'static str,
                   sign: Icon,
                   class: Option<&'static str>,
-                  pressed: Option<bool>| {
+                  expanded: Option<bool>| {
         let onclick = props.act.reform(move |_: MouseEvent| action);
         let key = Action::KEYS
             .iter()
@@ -74,7 +74,7 @@ pub(crate) fn Controls(props: &ControlsProps) -> Html {
         let title = key.map_or(label.to_owned(), |key| format!("{label} ({key})"));
         html! {
             <button class={classes!("round", class)} data-testid={test_id} aria-label={label} {title} {onclick}
-                aria-pressed={pressed.map(|pressed| pressed.to_string())} aria-keyshortcuts={key}>
+                aria-expanded={expanded.map(|open| open.to_string())} aria-keyshortcuts={key}>
                 { icon(sign) }
             </button>
         }
@@ -98,12 +98,13 @@ pub(crate) fn Controls(props: &ControlsProps) -> Html {
     } else {
         texts.share
     };
+    // A control says what it does now, so it has no pressed state beside that.
     let open = |panel| Some(props.panel == Some(panel));
     html! {
         <div class="controls" role="toolbar" aria-label={texts.meeting}>
-            { button(Action::Microphone, "mic-toggle", microphone, microphone_icon, props.muted.then_some("off"), Some(!props.muted)) }
-            { button(Action::Camera, "camera-toggle", camera, camera_icon, (!props.camera_on).then_some("off"), Some(props.camera_on)) }
-            { button(Action::Screen, "screen-toggle", screen, Icon::Screen, props.sharing.then_some("on"), Some(props.sharing)) }
+            { button(Action::Microphone, "mic-toggle", microphone, microphone_icon, props.muted.then_some("off"), None) }
+            { button(Action::Camera, "camera-toggle", camera, camera_icon, (!props.camera_on).then_some("off"), None) }
+            { button(Action::Screen, "screen-toggle", screen, Icon::Screen, props.sharing.then_some("on"), None) }
             <span class="divider" aria-hidden="true"></span>
             { button(Action::Layout, "layout-toggle", layout, layout_icon, None, None) }
             { button(Action::People, "participants-toggle", texts.people, Icon::People, None, open(Action::People)) }

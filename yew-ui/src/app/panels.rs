@@ -5,10 +5,11 @@ use videocall_client::web::{
     devices::{self, Device, DeviceKind},
 };
 use wasm_bindgen_futures::spawn_local;
+use web_sys::HtmlElement;
 use yew::prelude::*;
 
 use super::{
-    browser::Timer,
+    browser::{self, Timer},
     chrome::{Preferences, value_of},
     controls::Action,
     devices::Picker,
@@ -27,8 +28,24 @@ pub(crate) struct PanelProps {
 #[component]
 pub(crate) fn Panel(props: &PanelProps) -> Html {
     let texts = use_app().texts();
+    let panel = use_node_ref();
+    {
+        let panel = panel.clone();
+        use_effect_with(props.test_id, move |_| {
+            let before = browser::focused();
+            if let Some(panel) = panel.cast::<HtmlElement>() {
+                let _ = panel.focus();
+            }
+            move || {
+                // Back to the control that opened it, unless that is gone.
+                if let Some(before) = before.filter(|element| element.is_connected()) {
+                    let _ = before.focus();
+                }
+            }
+        });
+    }
     html! {
-        <aside class="panel" data-testid={props.test_id} aria-label={props.title}>
+        <aside class="panel" data-testid={props.test_id} aria-label={props.title} ref={panel} tabindex="-1">
             <header>
                 <h2>{ props.title }</h2>
                 <button class="round small" aria-label={texts.close} onclick={props.close.reform(|_: MouseEvent| Action::ClosePanel)}>{ icon(Icon::Close) }</button>
