@@ -456,7 +456,8 @@ static THAI: Texts = Texts {
     they_left: "{name} ออกแล้ว",
     app_name: "videocall",
     tagline: "ประชุมบนเซิร์ฟเวอร์ของคุณเอง",
-    intro: "ไม่ต้องมีบัญชี ไม่ต้องติดตั้ง เพียงส่งลิงก์แล้วคุยกัน",
+    // The word joiner keeps the halves of one word on one line.
+    intro: "ไม่ต้องมีบัญชี ไม่ต้องติด\u{2060}ตั้ง เพียงส่งลิงก์แล้วคุยกัน",
     new_meeting: "เริ่มประชุมใหม่",
     code_label: "รหัสหรือลิงก์การประชุม",
     code_placeholder: "abc-defg-hij",

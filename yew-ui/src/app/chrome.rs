@@ -70,7 +70,7 @@ pub(crate) fn Frame(props: &FrameProps) -> Html {
     html! {
         <div class="frame">
             <header class="frame-header">
-                <a class="brand" href="/"><img src="/icon.svg" alt="" width="28" height="28" />{ texts.app_name }</a>
+                <a class="brand" href="/"><img src="/icon.svg" alt="" width="28" height="28" /><span>{ texts.app_name }</span></a>
                 <Preferences />
             </header>
             <main class="frame-main">{ props.children.clone() }</main>
