@@ -52,6 +52,22 @@ async fn wrong_flags_are_refused_by_name() {
     )
     .await;
     refused(&[&meeting[..], &["--layout", "gird"]].concat(), "gird").await;
+    refused(&["--url", url, "--then", "falt"], "falt").await;
+    refused(
+        &["--url", url, "--then", "linear:ramp-duration=1s"],
+        "--target-connections",
+    )
+    .await;
+    refused(
+        &[&meeting[..], &["--media", "nowhere.webm"]].concat(),
+        "nowhere.webm",
+    )
+    .await;
+    refused(
+        &[&meeting[..], &["--media", "a.webm", "--layers", "2"]].concat(),
+        "--media",
+    )
+    .await;
     let both = ["--insecure", "--certificate-hash", "00"];
     refused(
         &[&["--url", "wss://a"], &both[..]].concat(),

@@ -207,7 +207,9 @@ impl Reception {
         for stream in &mut self.streams {
             let judged = stream.kind != MessageKind::Audio || self.audio_counts;
             let overdue = now.saturating_duration_since(stream.last);
-            let silent = stream.kind == MessageKind::Audio && overdue < 2 * FROZEN_AT_END;
+            // Of a voice in silence, and of a screen that does not change, little comes.
+            let rests = matches!(stream.kind, MessageKind::Audio | MessageKind::Screen);
+            let silent = rests && overdue < 2 * FROZEN_AT_END;
             if orderly && judged && !stream.paused && !silent && overdue > FROZEN_AT_END {
                 recorder.freeze(stream.kind, overdue);
             }
