@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 fn options(servers: Servers) -> JoinOptions {
     JoinOptions {
-        servers,
+        servers: vec![servers],
         meeting: "stand up/é".into(),
         user: "ann".into(),
         display_name: "Ann".into(),
@@ -108,7 +108,10 @@ async fn websocket_server(fickle: bool) -> (String, mpsc::Receiver<Message>) {
     tokio::spawn(async move {
         for number in 1u64.. {
             let (stream, _) = listener.accept().await.unwrap();
-            let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+            let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else {
+                // Somebody looked how far it is.
+                continue;
+            };
             while let Some(Ok(message)) = socket.next().await {
                 let WsMessage::Binary(bytes) = message else {
                     continue;
@@ -274,4 +277,33 @@ async fn webtransport_carries_control_sound_and_pictures_and_the_reason_of_its_e
         (Some(CloseReason::Removed), "by the host")
     );
     timeout(PATIENCE, serving).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_goes_away_is_left_for_another() {
+    let (first, mut told_first) = websocket_server(true).await;
+    let (second, mut told_second) = websocket_server(false).await;
+    let door = |url: String| Servers {
+        websocket: Some(url),
+        ..Servers::default()
+    };
+    let dead = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let nobody = format!("ws://{}", dead.local_addr().unwrap());
+    drop(dead);
+    let mut options = options(door(first));
+    options.servers.extend([door(nobody), door(second)]);
+    let mut client = Client::join(options);
+    joined(&mut client).await;
+    hello(&mut told_first).await;
+
+    // The first server ends the connection; the next one that answers is taken.
+    let handle = client.handle();
+    let sound = routing(MediaKind::Audio);
+    handle
+        .send_media(sound, MediaPacket::default())
+        .await
+        .unwrap();
+    joined(&mut client).await;
+    let hello = hello(&mut told_second).await;
+    assert_ne!(hello.replaces_session, 0, "it is the same participant");
 }

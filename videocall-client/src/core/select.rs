@@ -56,6 +56,18 @@ impl Selection {
         }
     }
 
+    /// Knows several, of which the first is home; their names are whatever tells them apart.
+    pub fn of(names: impl IntoIterator<Item = String>) -> Self {
+        let mut servers: Vec<_> = names.into_iter().take(SERVERS).map(Server::new).collect();
+        if servers.is_empty() {
+            servers.push(Server::new(String::new()));
+        }
+        Self {
+            servers,
+            measured: None,
+        }
+    }
+
     /// A server told of these. Those that are known keep what is known of them.
     pub fn learn<T: AsRef<str>>(&mut self, origins: &[T]) {
         for origin in origins {

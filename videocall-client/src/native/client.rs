@@ -17,7 +17,10 @@ use videocall_types::{
     wire::{MediaPacket, Participant, PublishState, ReceiverReport, Subscribe},
 };
 
-use super::link::{self, Incoming, Link, OpenError, Servers};
+use super::{
+    link::{self, Incoming, Link, OpenError, Servers},
+    servers::Choice,
+};
 use crate::core::session::{Event, Session};
 
 /// Commands and events that may wait.
@@ -28,8 +31,9 @@ const RESERVED: usize = 128;
 /// Whom to join as, and where.
 #[derive(Clone, Debug)]
 pub struct JoinOptions {
-    /// The servers.
-    pub servers: Servers,
+    /// The servers of an installation, any of which carries the meeting; the first is preferred
+    /// unless another is much nearer.
+    pub servers: Vec<Servers>,
     /// Name of the meeting.
     pub meeting: String,
     /// Id of the guest.
@@ -149,7 +153,7 @@ impl Handle {
 
 struct Driver {
     session: Session,
-    servers: Servers,
+    choice: Choice,
     path: String,
     start: Instant,
     link: Option<Link>,
@@ -177,7 +181,7 @@ impl Driver {
         session.set_subscribe(options.subscribe);
         Self {
             session,
-            servers: options.servers,
+            choice: Choice::new(options.servers),
             path,
             start: Instant::now(),
             link: None,
@@ -210,18 +214,25 @@ impl Driver {
 
     /// Opens a connection; commands are heard meanwhile.
     async fn open(&mut self) {
-        let (servers, path) = (self.servers.clone(), self.path.clone());
-        let mut opening = pin!(link::open(&servers, &path));
-        let opened = loop {
-            tokio::select! {
-                opened = &mut opening => break opened,
-                command = self.commands.recv() => {
-                    if self.obey(command) {
-                        return;
+        let (now, path) = (self.now(), self.path.clone());
+        let mut choice = std::mem::replace(&mut self.choice, Choice::new(Vec::new()));
+        let opened = {
+            let mut opening = pin!(async {
+                let servers = choice.choose(now).await;
+                link::open(&servers, &path).await
+            });
+            loop {
+                tokio::select! {
+                    opened = &mut opening => break opened,
+                    command = self.commands.recv() => {
+                        if self.obey(command) {
+                            return;
+                        }
                     }
                 }
             }
         };
+        self.choice = choice;
         let now = self.now();
         match opened {
             Ok(link) => {
@@ -302,7 +313,12 @@ impl Driver {
                     self.connect = true;
                     continue;
                 }
-                Event::Reconnecting { .. } => self.link = None,
+                Event::Reconnecting { retry_after, .. } => {
+                    self.link = None;
+                    let now = self.start.elapsed();
+                    self.choice.failed(now, *retry_after);
+                }
+                Event::Joined(_) => self.choice.joined(),
                 Event::Closed { reason, .. } => {
                     self.over = true;
                     if *reason != Some(CloseReason::Normal) {
