@@ -16,16 +16,19 @@ pub(super) struct Playout {
 }
 
 impl Playout {
-    /// Takes a frame. Returns whether it, or one that waited for it, can be shown.
-    pub(super) fn take(&mut self, at: Instant, routing: Routing) -> bool {
-        let at = time(at);
-        // Of the frame only its place among the others counts.
-        self.buffer.push(at, routing, Bytes::new());
-        let mut shown = false;
-        while self.buffer.pop(at).is_some() {
-            shown = true;
+    /// Takes a frame, and tells of each moment at which a frame could be shown. What was complete before
+    /// and waited for frames that others have overtaken, in vain, counts from when it came.
+    pub(super) fn take(&mut self, at: Instant, routing: Routing, mut shown: impl FnMut(Instant)) {
+        let now = time(at);
+        while let Some(before) = self.buffer.pop(now) {
+            let waited = now.saturating_sub(before.arrived);
+            shown(at.checked_sub(waited).unwrap_or(at));
         }
-        shown
+        // Of the frame only its place among the others counts.
+        self.buffer.push(now, routing, Bytes::new());
+        while self.buffer.pop(now).is_some() {
+            shown(at);
+        }
     }
 
     /// Whether to ask for a keyframe now: what came has needed something that did not come, for

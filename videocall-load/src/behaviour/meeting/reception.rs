@@ -245,31 +245,16 @@ impl Reception {
 impl Stream {
     /// Freezes, and what is missing.
     fn judge(&mut self, stamp: &Stamp, arrival: Arrival, count: usize, recorder: &Recorder) {
-        let shown = match (&mut self.playout, arrival.routing) {
-            (Some(playout), Some(routing)) => playout.take(arrival.at, routing),
-            _ => true,
-        };
-        if shown {
-            let gap = arrival.at.saturating_duration_since(self.last);
-            // Silence before is no gap, but the end of the silence may come late.
-            let gap = gap.min(clock::since(stamp.since_us, arrival.at));
-            if gap > FREEZE && !self.paused {
-                recorder.freeze(self.kind, gap);
-                self.frozen += gap;
-                tracing::debug!(
-                    publisher = self.session,
-                    kind = ?self.kind,
-                    from_layer = self.spatial,
-                    to_layer = stamp.spatial,
-                    keyframe = stamp.keyframe,
-                    from_count = ?self.windows[usize::from(self.spatial)],
-                    to_count = stamp.counts[count],
-                    gap_ms = gap.as_millis() as u64,
-                    "nothing could be shown"
-                );
+        // Taken out while it tells what could be shown.
+        match (self.playout.take(), arrival.routing) {
+            (Some(mut playout), Some(routing)) => {
+                playout.take(arrival.at, routing, |at| self.show(stamp, at, recorder));
+                self.playout = Some(playout);
             }
-            self.paused = false;
-            self.last = self.last.max(arrival.at);
+            (playout, _) => {
+                self.playout = playout;
+                self.show(stamp, arrival.at, recorder);
+            }
         }
         // More than was asked for tells nothing of what is missing.
         if usize::from(stamp.temporal) > count {
@@ -289,6 +274,28 @@ impl Stream {
         }
         let found = self.windows[spatial].note(stamp.counts[count].into());
         self.tell(spatial, found, recorder);
+    }
+
+    /// Something could be shown or heard, after a freeze or none. `stamp`: of the latest frame.
+    fn show(&mut self, stamp: &Stamp, at: Instant, recorder: &Recorder) {
+        let gap = at.saturating_duration_since(self.last);
+        // Silence before is no gap, but the end of the silence may come late.
+        let gap = gap.min(clock::since(stamp.since_us, at));
+        if gap > FREEZE && !self.paused {
+            recorder.freeze(self.kind, gap);
+            self.frozen += gap;
+            tracing::debug!(
+                publisher = self.session,
+                kind = ?self.kind,
+                from_layer = self.spatial,
+                to_layer = stamp.spatial,
+                keyframe = stamp.keyframe,
+                gap_ms = gap.as_millis() as u64,
+                "nothing could be shown"
+            );
+        }
+        self.paused = false;
+        self.last = self.last.max(at);
     }
 
     fn keyframe_request(&mut self, now: Instant) -> Option<KeyframeRequest> {
@@ -369,6 +376,12 @@ mod tests {
 
         /// Frame `number` comes, as many milliseconds behind its time.
         fn frame(&mut self, number: u32, keyframe: bool, late_ms: u64) {
+            self.frame_that_needs(number, u8::from(!keyframe), late_ms);
+        }
+
+        /// One that needs the frame so many before it; none: a keyframe.
+        fn frame_that_needs(&mut self, number: u32, depends_back: u8, late_ms: u64) {
+            let keyframe = depends_back == 0;
             let planned = self.start + STEP * number;
             let at = planned + Duration::from_millis(late_ms);
             let stamp = Stamp {
@@ -388,7 +401,7 @@ mod tests {
                 spatial: 0,
                 temporal: 0,
                 keyframe,
-                depends_back: u8::from(!keyframe),
+                depends_back,
                 frame_number: number.into(),
                 capture_us: stamp.planned_us,
                 audio_level: 0,
@@ -448,6 +461,17 @@ mod tests {
         watch.reception.report(watch.start);
         let report = watch.reception.report(watch.start + STEP).unwrap();
         assert!((33_000..=34_000).contains(&report.streams[0].jitter_us));
+    }
+
+    #[test]
+    fn a_server_that_leaves_out_temporal_layers_causes_no_freeze() {
+        let mut watch = Watch::new();
+        watch.frame(1, true, 0);
+        for number in (5..100).step_by(4) {
+            watch.frame_that_needs(number, 4, 0);
+        }
+        assert_eq!(watch.freezes().0, 0);
+        assert_eq!(watch.requests, [] as [u32; 0]);
     }
 
     #[test]
