@@ -215,8 +215,12 @@ impl VideoBuffer {
             .filter(|((stream, spatial, _), frame)| {
                 frame.routing.keyframe
                     && self.current != Some((*stream, *spatial))
-                    && (self.current.is_none_or(|(current, _)| *stream > current)
-                        || frame.routing.capture_us >= self.last_capture_us)
+                    && self.current.is_none_or(|current| {
+                        // Of the same picture only a higher layer: a lower one that was overtaken
+                        // must not lead back.
+                        let time = (frame.routing.capture_us, *spatial);
+                        *stream > current.0 || time > (self.last_capture_us, current.1)
+                    })
             })
             .map(|(place, _)| *place)
             .next_back()
@@ -400,6 +404,22 @@ mod tests {
         buffer.push(at(900), layered(6), Bytes::new());
         buffer.push(at(1000), layered(9), Bytes::new());
         assert_eq!(drain(&mut buffer, at(1060)), [(0, 9)], "60 ms at most");
+    }
+
+    #[test]
+    fn a_lower_layer_of_the_same_picture_does_not_lead_back() {
+        let mut buffer = VideoBuffer::default();
+        let now = Duration::ZERO;
+        buffer.push(now, frame(2, 5, 0), Bytes::new());
+        assert_eq!(drain(&mut buffer, now), [(2, 5)]);
+        // Its keyframe of the lowest layer was overtaken on the way.
+        buffer.push(now, frame(0, 5, 0), Bytes::new());
+        assert!(drain(&mut buffer, now).is_empty());
+        buffer.push(now, frame(2, 6, 1), Bytes::new());
+        assert_eq!(drain(&mut buffer, now), [(2, 6)]);
+        // The next picture's keyframe of that layer does: the relay switched.
+        buffer.push(now, frame(0, 7, 0), Bytes::new());
+        assert_eq!(drain(&mut buffer, now), [(0, 7)]);
     }
 
     #[test]
