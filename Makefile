@@ -28,8 +28,8 @@ up: ## Install what is missing, build, and run the server with its page (ARGS="-
 test: ## Install what is missing, and run every check and test
 	@scripts/test
 
-bench: ## Print the numbers with their floors
-	@scripts/bench
+bench: ## Print the numbers with their floors (ONLY=relay.websocket for some)
+	@ONLY=$(ONLY) scripts/bench
 
 web: ## Build the page into dist/, small and compressed
 	@scripts/setup up

@@ -30,7 +30,48 @@
     return { width, height, number, rgb: average, sum };
   }
 
+  // The clock of videocall-cli's test pattern, in milliseconds since the Unix epoch: two rows of 32
+  // blocks, 48 bits of time and 16 of CRC-16/CCITT-FALSE (videocall-codec, pattern::read_clock).
+  const clockCanvas = new OffscreenCanvas(680, 360);
+  const clockContext = clockCanvas.getContext('2d', { willReadFrequently: true });
+  function clock(video) {
+    if (!video.videoWidth || video.readyState < 2) return null;
+    clockContext.drawImage(video, 0, 0, 680, 360);
+    const { data } = clockContext.getImageData(0, 0, 680, 90);
+    const bits = [];
+    for (let row = 0; row < 2; row++) {
+      for (let column = 0; column < 32; column++) {
+        let sum = 0;
+        for (let dy = -3; dy <= 3; dy++) for (let dx = -3; dx <= 3; dx++) sum += data[((30 + row * 30 + dy) * 680 + 30 + column * 20 + dx) * 4 + 1];
+        bits.push(sum / 49 > 125 ? 1 : 0);
+      }
+    }
+    const bytes = Array.from({ length: 8 }, (_, n) => bits.slice(n * 8, n * 8 + 8).reduce((byte, bit) => byte * 2 + bit, 0));
+    let crc = 0xffff;
+    for (const byte of bytes.slice(0, 6)) {
+      crc ^= byte << 8;
+      for (let bit = 0; bit < 8; bit++) crc = (crc & 0x8000 ? (crc << 1) ^ 0x1021 : crc << 1) & 0xffff;
+    }
+    const time = bytes.slice(0, 6).reduce((sum, byte) => sum * 256 + byte, 0);
+    return crc === bytes[6] * 256 + bytes[7] && time ? time : null;
+  }
+
   window.probe = {
+    // Clocks of the frames that the element presents during a time, and when they are shown.
+    clocks: (selector, milliseconds) =>
+      new Promise((done) => {
+        const video = document.querySelector(selector);
+        const frames = [];
+        const end = performance.now() + milliseconds;
+        const timer = setTimeout(() => done(frames), milliseconds + 500);
+        const step = (now, meta) => {
+          frames.push({ at: performance.timeOrigin + meta.expectedDisplayTime, clock: clock(video) });
+          if (performance.now() < end) return video.requestVideoFrameCallback(step);
+          clearTimeout(timer);
+          done(frames);
+        };
+        video.requestVideoFrameCallback(step);
+      }),
     read: (selector) => {
       const video = document.querySelector(selector);
       return video ? read(video) : null;

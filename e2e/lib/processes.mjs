@@ -9,6 +9,7 @@ import { join, resolve } from 'node:path';
 const ROOT = resolve(import.meta.dirname, '../..');
 const TARGET = process.env.CARGO_TARGET_DIR ?? join(ROOT, 'target');
 export const SERVER = process.env.VIDEOCALL_SERVER ?? join(TARGET, 'debug/videocall-server');
+const CLI = process.env.VIDEOCALL_CLI ?? join(TARGET, 'debug/videocall-cli');
 const DIST = process.env.VIDEOCALL_DIST ?? join(ROOT, 'dist');
 
 // A free port, free for UDP as well.
@@ -78,6 +79,12 @@ export class Process {
     clearTimeout(timer);
     return result;
   }
+}
+
+// A participant without a browser.
+export function cli(command, server, meeting, user, ...more) {
+  const join = ['--server', server.origin, '--meeting-id', meeting, '--user-id', user];
+  return new Process(CLI, [command, ...join, ...more]);
 }
 
 // One videocall-server. `restart` brings it back on the same ports.
