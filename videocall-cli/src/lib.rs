@@ -18,4 +18,5 @@ pub mod record;
 mod server;
 mod signals;
 pub mod stream;
+mod supervisor;
 pub mod watch;

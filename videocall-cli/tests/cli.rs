@@ -394,3 +394,33 @@ fn a_pipe_is_streamed() {
     errors.read_to_string(&mut text).unwrap();
     assert!(text.contains("joined"), "{text}");
 }
+
+#[test]
+fn systemd_is_told() {
+    use std::os::unix::net::UnixDatagram;
+    let server = Server::start();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut streaming = server.cli("stream", "pi", &SMALL);
+    let streaming = streaming.env("NOTIFY_SOCKET", &path).spawn().unwrap();
+    let mut streaming = Running(streaming);
+    let heard = |wanted: &str| {
+        let mut buffer = [0; 256];
+        loop {
+            let length = socket.recv(&mut buffer).expect("a message comes");
+            let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            if text.lines().any(|line| line == wanted) {
+                return;
+            }
+        }
+    };
+    heard("READY=1");
+    heard("WATCHDOG=1");
+    let pid = streaming.0.id().to_string();
+    let ended = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+    assert!(ended.success());
+    heard("STOPPING=1");
+    assert!(streaming.0.wait().unwrap().success());
+}

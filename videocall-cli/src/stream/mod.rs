@@ -29,6 +29,7 @@ use crate::{
     progress::Progress,
     signals,
     stream::{source::Source, video::Demand},
+    supervisor::Supervisor,
 };
 
 /// Packets that wait for the network at most; encoders drop what finds no place.
@@ -108,6 +109,7 @@ struct Streamer {
     /// Each thread ends when its end is dropped.
     _stop: Vec<std_mpsc::Sender<()>>,
     progress: Progress,
+    supervisor: Supervisor,
     sent: Sent,
 }
 
@@ -149,6 +151,7 @@ impl Streamer {
             packets,
             _stop: stop,
             progress: Progress::new(),
+            supervisor: Supervisor::default(),
             sent: Sent::default(),
         })
     }
@@ -169,8 +172,14 @@ impl Streamer {
                     Some(packet) => self.send(&handle, packet).await,
                     None => leaving = true,
                 },
-                () = &mut end, if !leaving => leaving = true,
-                _ = each_second.tick() => self.tell(),
+                () = &mut end, if !leaving => {
+                    self.supervisor.stopping();
+                    leaving = true;
+                }
+                _ = each_second.tick() => {
+                    self.supervisor.alive();
+                    self.tell();
+                }
             }
             if leaving && handle.leave().await.is_err() {
                 return Ok(());
@@ -178,11 +187,18 @@ impl Streamer {
         }
     }
 
-    fn happened(&self, event: &Event) {
+    fn happened(&mut self, event: &Event) {
         self.progress.session(event);
         match event {
-            // Nobody there knows what was sent before.
-            Event::Joined(_) => self.demand.want_keyframes(u32::MAX),
+            Event::Joined(_) => {
+                self.supervisor.ready();
+                self.supervisor.status("in the meeting");
+                // Nobody there knows what was sent before.
+                self.demand.want_keyframes(u32::MAX);
+            }
+            Event::Reconnecting { reason, .. } => {
+                self.supervisor.status(&format!("reconnecting: {reason}"));
+            }
             Event::Demand(demand) => {
                 for stream in &demand.streams {
                     if stream.stream_id == VIDEO_STREAM {
