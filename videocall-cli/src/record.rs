@@ -22,7 +22,9 @@ use videocall_codec::{
 };
 use videocall_types::{
     ids::{MediaKind, SessionId},
-    wire::{MediaPacket, Message as _, Participant as Person, PublishState, Subscribe},
+    wire::{
+        MediaPacket, Message as _, Participant as Person, PublishState, Subscribe, video_metadata,
+    },
 };
 
 use crate::{
@@ -78,6 +80,8 @@ pub async fn run(args: RecordArgs) -> Result<(), Failure> {
 struct Recording {
     folder: PathBuf,
     people: HashMap<SessionId, Recorded>,
+    /// There were more, which was told.
+    is_full: bool,
     clock: Clock,
     progress: Progress,
 }
@@ -96,6 +100,10 @@ struct Recorded {
     since: Duration,
     sound: Vec<videocall_client::core::audio::AudioPacket>,
     has_video: bool,
+    /// As the last keyframe said.
+    codec: VideoCodec,
+    /// Files before this one.
+    parts: u32,
 }
 
 /// How long a picture is waited for until a file with sound alone is begun.
@@ -106,6 +114,7 @@ impl Recording {
         Self {
             folder,
             people: HashMap::new(),
+            is_full: false,
             clock: Clock::new(),
             progress: Progress::new(),
         }
@@ -119,6 +128,10 @@ impl Recording {
         let now = self.clock.elapsed();
         if !self.people.contains_key(&packet.session) {
             if self.people.len() >= FILES {
+                if !std::mem::replace(&mut self.is_full, true) {
+                    self.progress
+                        .tell("full", &json!({ "participants": FILES }));
+                }
                 return Ok(());
             }
             let known = roster
@@ -135,6 +148,9 @@ impl Recording {
             return Ok(());
         };
         if packet.routing.kind == MediaKind::Video {
+            if packet.routing.keyframe {
+                recorded.codec = codec_of(&media);
+            }
             recorded.video.push(now, packet.routing, media.data);
         } else {
             let routing = packet.routing;
@@ -193,15 +209,26 @@ impl Recorded {
             since,
             sound: Vec::new(),
             has_video: false,
+            codec: VideoCodec::Vp9,
+            parts: 0,
         }
     }
 
     fn write(&mut self, now: Duration) -> Result<(), videocall_codec::webm::WriteError> {
         while let Some(frame) = self.video.pop(now) {
-            if self.writer.is_none()
-                && let Some((width, height)) = vp9::keyframe_size(VideoCodec::Vp9, &frame.payload)
+            if !self.has_video
+                && let Some(size) = vp9::keyframe_size(self.codec, &frame.payload)
             {
-                self.begin(frame.routing.capture_us, Some((width, height)))?;
+                // A camera that comes later: a file that has begun with sound alone has no place
+                // for it.
+                if let Some(writer) = self.writer.take() {
+                    writer.finish()?;
+                    self.parts += 1;
+                    let stem = self.path.file_stem().unwrap_or_default();
+                    let name = format!("{}-{}.webm", stem.to_string_lossy(), self.parts + 1);
+                    self.path.set_file_name(name);
+                }
+                self.begin(frame.routing.capture_us, Some(size))?;
             }
             let (start, has_video) = (self.start_us, self.has_video);
             if let Some(writer) = self.writer.as_mut().filter(|_| has_video)
@@ -234,7 +261,7 @@ impl Recorded {
     ) -> Result<(), videocall_codec::webm::WriteError> {
         let config = WriterConfig {
             video: size.map(|(width, height)| VideoTrack {
-                codec: VideoCodec::Vp9,
+                codec: self.codec,
                 width,
                 height,
             }),
@@ -248,6 +275,14 @@ impl Recorded {
         self.has_video = size.is_some();
         self.writer = Some(Writer::seekable(File::create(&self.path)?, config)?);
         Ok(())
+    }
+}
+
+fn codec_of(media: &MediaPacket) -> VideoCodec {
+    let metadata = media.video_metadata.as_ref();
+    match metadata.map(|metadata| metadata.codec()) {
+        Some(video_metadata::Codec::Vp8) => VideoCodec::Vp8,
+        _ => VideoCodec::Vp9,
     }
 }
 
