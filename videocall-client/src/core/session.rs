@@ -208,6 +208,7 @@ impl Session {
             subscribe: Some(self.subscribe.clone()),
             replaces_session: self.id().map_or(0, SessionId::get),
             session_secret: self.secret.clone(),
+            ..Hello::default()
         };
         self.control(Message::Hello(hello));
     }

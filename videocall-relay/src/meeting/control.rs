@@ -57,7 +57,10 @@ impl Meeting {
             | Message::LayerDemand(_)
             | Message::ActiveSpeakers(_)
             | Message::Roster(_)
-            | Message::ForwardState(_) => self.violation(
+            | Message::ForwardState(_)
+            | Message::Compressed(_)
+            | Message::Ticket(_)
+            | Message::Warning(_) => self.violation(
                 session,
                 Violation::Control,
                 "only a server sends this message",
@@ -145,6 +148,7 @@ impl Meeting {
                 participants: others,
                 left: Vec::new(),
             }),
+            resumed: false,
         };
         local
             .egress
