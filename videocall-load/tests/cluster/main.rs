@@ -5,7 +5,7 @@
 mod silent;
 
 use std::{
-    io::Read,
+    io::{BufRead, BufReader, Read},
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -41,24 +41,28 @@ fn nats() -> (Process, String) {
         .map(|folder| folder.join("nats-server"))
         .find(|file| file.is_file())
         .expect("nats-server is installed: apt-get install nats-server");
-    for _ in 0..5 {
-        // Another process may take the port before: choose anew.
-        let port = free_port();
-        let server = Command::new(&program)
-            .args(["-a", "127.0.0.1", "-p", &port.to_string()])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        let mut server = Process(server.unwrap());
-        let deadline = Instant::now() + PATIENCE;
-        while server.0.try_wait().unwrap().is_none() && Instant::now() < deadline {
-            if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return (server, format!("nats://127.0.0.1:{port}"));
-            }
-            std::thread::yield_now();
+    // It chooses a free port itself, and says which.
+    let mut server = Command::new(&program)
+        .args(["-a", "127.0.0.1", "-p", "-1"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(server.stderr.take().unwrap()).lines();
+    let server = Process(server);
+    let mut address = None;
+    for line in said.by_ref().map_while(Result::ok) {
+        if let Some((_, listening)) = line.split_once("Listening for client connections on ") {
+            address = Some(listening.trim().to_owned());
+        }
+        if line.contains("Server is ready") {
+            break;
         }
     }
-    panic!("nats-server does not start");
+    // What it says later fills no pipe.
+    std::thread::spawn(move || said.for_each(drop));
+    let address = address.expect("nats-server starts");
+    (server, format!("nats://{address}"))
 }
 
 fn worker(nats: &str, name: &str) -> Process {
