@@ -100,7 +100,7 @@ async fn media(client: &mut Client) -> (MediaKind, Bytes) {
 }
 
 /// Welcomes connections 1, 2, … and echoes media; the first connection ends without a word at its
-/// first media packet if `fickle`. Hellos and Closes are told.
+/// first media packet if `fickle`. Hellos, Closes and reports are told.
 async fn websocket_server(fickle: bool) -> (String, mpsc::Receiver<Message>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}", listener.local_addr().unwrap());
@@ -122,7 +122,9 @@ async fn websocket_server(fickle: bool) -> (String, mpsc::Receiver<Message>) {
                         let welcome = welcome(number);
                         socket.send(WsMessage::Binary(welcome)).await.unwrap();
                     }
-                    Some(close @ Message::Close(_)) => tell.send(close).await.unwrap(),
+                    Some(told @ (Message::Close(_) | Message::ReceiverReport(_))) => {
+                        tell.send(told).await.unwrap();
+                    }
                     Some(_) => {}
                     None if fickle && number == 1 => break,
                     None => socket.send(WsMessage::Binary(bytes)).await.unwrap(),
@@ -133,22 +135,39 @@ async fn websocket_server(fickle: bool) -> (String, mpsc::Receiver<Message>) {
     (url, told)
 }
 
-async fn hello(told: &mut mpsc::Receiver<Message>) -> Hello {
-    match timeout(PATIENCE, told.recv()).await.unwrap() {
-        Some(Message::Hello(hello)) => hello,
-        other => panic!("no Hello, but {other:?}"),
-    }
+/// What was told to the server, until it is what is looked for.
+async fn told<T>(
+    messages: &mut mpsc::Receiver<Message>,
+    mut choose: impl FnMut(Message) -> Option<T>,
+) -> T {
+    let wait = async {
+        loop {
+            let message = messages.recv().await.expect("the server goes on");
+            if let Some(chosen) = choose(message) {
+                return chosen;
+            }
+        }
+    };
+    timeout(PATIENCE, wait).await.expect("it is told")
+}
+
+async fn hello(messages: &mut mpsc::Receiver<Message>) -> Hello {
+    told(messages, |message| match message {
+        Message::Hello(hello) => Some(hello),
+        _ => None,
+    })
+    .await
 }
 
 #[tokio::test]
 async fn a_lost_websocket_comes_back_as_the_same_participant_and_leaves_with_a_word() {
-    let (url, mut told) = websocket_server(true).await;
+    let (url, mut messages) = websocket_server(true).await;
     let mut client = Client::join(options(Servers {
         websocket: Some(url),
         ..Servers::default()
     }));
     assert_eq!(joined(&mut client).await, 1);
-    assert_eq!(hello(&mut told).await.replaces_session, 0);
+    assert_eq!(hello(&mut messages).await.replaces_session, 0);
     let handle = client.handle();
     let packet = MediaPacket {
         data: Bytes::from_static(b"frame"),
@@ -157,7 +176,7 @@ async fn a_lost_websocket_comes_back_as_the_same_participant_and_leaves_with_a_w
     let send = || handle.send_media(routing(MediaKind::Video), packet.clone());
     send().await.unwrap();
     assert_eq!(joined(&mut client).await, 2);
-    let second = hello(&mut told).await;
+    let second = hello(&mut messages).await;
     assert_eq!(second.replaces_session, 1);
     assert_eq!(&second.session_secret[..], [9; 16]);
     send().await.unwrap();
@@ -171,10 +190,53 @@ async fn a_lost_websocket_comes_back_as_the_same_participant_and_leaves_with_a_w
     })
     .await;
     assert_eq!(reason, Some(CloseReason::Normal));
-    let close = timeout(PATIENCE, told.recv()).await.unwrap();
-    assert!(matches!(close, Some(Message::Close(_))), "{close:?}");
+    told(&mut messages, |message| match message {
+        Message::Close(close) => Some(close),
+        _ => None,
+    })
+    .await;
     let end = timeout(PATIENCE, client.next_event()).await.unwrap();
     assert!(end.is_none());
+}
+
+#[tokio::test]
+async fn the_server_is_told_what_was_lost() {
+    let (url, mut messages) = websocket_server(false).await;
+    let mut client = Client::join(options(Servers {
+        websocket: Some(url),
+        ..Servers::default()
+    }));
+    joined(&mut client).await;
+    let handle = client.handle();
+    // The server echoes; of five packets the third was never sent.
+    for frame_number in [1, 2, 4, 5] {
+        let routing = Routing {
+            frame_number,
+            ..routing(MediaKind::Audio)
+        };
+        let packet = MediaPacket::default();
+        handle.send_media(routing, packet).await.unwrap();
+        media(&mut client).await;
+    }
+    let session = SessionId::new(1).unwrap();
+    handle.concealed(session, MediaKind::Audio, Duration::from_millis(20));
+    let (mut received, mut lost, mut impaired) = (0, 0, 0);
+    told(&mut messages, |message| {
+        let Message::ReceiverReport(report) = message else {
+            return None;
+        };
+        assert!(report.interval_ms > 0);
+        for stream in report.streams {
+            assert_eq!((stream.session_id, stream.kind()), (1, MediaKind::Audio));
+            received += stream.received;
+            lost += stream.lost;
+            impaired += stream.impaired_ms;
+        }
+        (received == 4 && lost == 1 && impaired == 20).then_some(())
+    })
+    .await;
+    let figures = handle.reception(session, MediaKind::Audio).unwrap();
+    assert_eq!((figures.received, figures.lost), (4, 1));
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ pub mod audio;
 pub mod backoff;
 pub mod ladder;
 pub mod packetizer;
+pub mod reception;
 pub mod select;
 pub mod session;
 pub mod timing;

@@ -10,8 +10,8 @@ use videocall_types::{
     packet,
     view::{PacketView, Routing},
     wire::{
-        Close, Hello, KeyframeRequest, LayerDemand, MediaPacket, Participant, Ping, Pong,
-        PublishState, ReceiverReport, Roster, Subscribe, Welcome, control::Message,
+        Close, ForwardState, Hello, KeyframeRequest, LayerDemand, MediaPacket, Participant, Ping,
+        Pong, PublishState, ReceiverReport, Roster, Subscribe, Welcome, control::Message,
         packet_wrapper::PacketType,
     },
 };
@@ -92,6 +92,8 @@ pub enum Event {
     Demand(LayerDemand),
     /// Encode a keyframe.
     KeyframeWanted(KeyframeRequest),
+    /// Which layer of a picture comes, or that the path to here carries none.
+    Forwarding(ForwardState),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -378,6 +380,7 @@ impl Session {
             Message::KeyframeRequest(request) => {
                 self.events.push_back(Event::KeyframeWanted(request));
             }
+            Message::ForwardState(state) => self.events.push_back(Event::Forwarding(state)),
             Message::Ping(ping) => self.control(Message::Pong(Pong { token: ping.token })),
             Message::Pong(pong) => {
                 if let Some((token, sent)) = self.ping.take_if(|(token, _)| *token == pong.token) {

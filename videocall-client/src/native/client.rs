@@ -2,9 +2,11 @@
 
 use std::{
     pin::pin,
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use parking_lot::Mutex;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -14,14 +16,17 @@ use videocall_types::{
     close::CloseReason,
     ids::{MediaKind, SessionId},
     view::Routing,
-    wire::{MediaPacket, Participant, PublishState, ReceiverReport, Subscribe},
+    wire::{MediaPacket, Participant, PublishState, Subscribe},
 };
 
 use super::{
     link::{self, Incoming, Link, OpenError, Servers},
     servers::Choice,
 };
-use crate::core::session::{Event, Session};
+use crate::core::{
+    reception::{Figures, Reception},
+    session::{Event, Session},
+};
 
 /// Commands and events that may wait.
 const QUEUE: usize = 1024;
@@ -57,7 +62,6 @@ enum Command {
     Publish(PublishState),
     Subscribe(Subscribe),
     Keyframe(SessionId, MediaKind),
-    Report(ReceiverReport),
     Media(Routing, Box<MediaPacket>),
     Leave,
 }
@@ -75,6 +79,8 @@ pub struct Client {
 pub struct Handle {
     commands: mpsc::Sender<Command>,
     roster: watch::Receiver<Vec<Participant>>,
+    reception: Arc<Mutex<Reception>>,
+    start: Instant,
 }
 
 impl Client {
@@ -85,9 +91,15 @@ impl Client {
         let (to_program, events) = mpsc::channel(QUEUE);
         let (to_roster, roster) = watch::channel(Vec::new());
         let driver = Driver::new(options, for_task, to_program, to_roster);
+        let handle = Handle {
+            commands,
+            roster,
+            reception: driver.reception.clone(),
+            start: driver.start,
+        };
         Self {
             events,
-            handle: Handle { commands, roster },
+            handle,
             task: tokio::spawn(driver.run()),
         }
     }
@@ -131,9 +143,21 @@ impl Handle {
         self.command(Command::Keyframe(of, kind)).await
     }
 
-    /// Tells how reception is.
-    pub async fn report(&self, report: ReceiverReport) -> Result<(), Stopped> {
-        self.command(Command::Report(report)).await
+    /// Notes that a frame was shown, or decoded where nobody looks. The server is told once a
+    /// second what came; only the program knows for how long a picture stood still.
+    pub fn shown(&self, of: SessionId, frame: &Routing) {
+        let now = self.start.elapsed();
+        self.reception.lock().shown(now, of, frame);
+    }
+
+    /// Notes that sound of this length had to be made up.
+    pub fn concealed(&self, of: SessionId, kind: MediaKind, length: Duration) {
+        self.reception.lock().concealed(of, kind, length);
+    }
+
+    /// How well a stream has come in.
+    pub fn reception(&self, of: SessionId, kind: MediaKind) -> Option<Figures> {
+        self.reception.lock().figures(of, kind)
     }
 
     /// Sends media; dropped while there is no connection.
@@ -162,6 +186,7 @@ struct Driver {
     commands: mpsc::Receiver<Command>,
     events: mpsc::Sender<Event>,
     roster: watch::Sender<Vec<Participant>>,
+    reception: Arc<Mutex<Reception>>,
 }
 
 impl Driver {
@@ -190,6 +215,7 @@ impl Driver {
             commands,
             events,
             roster,
+            reception: Arc::default(),
         }
     }
 
@@ -248,7 +274,12 @@ impl Driver {
 
     /// Waits for one thing to happen.
     async fn step(&mut self) {
-        let deadline = self.session.deadline().map(|at| self.start + at);
+        let report = self
+            .session
+            .is_joined()
+            .then(|| self.reception.lock().due());
+        let deadline = self.session.deadline().into_iter().chain(report).min();
+        let deadline = deadline.map(|at| self.start + at);
         let timer = async {
             match deadline {
                 Some(at) => time::sleep_until(at).await,
@@ -275,6 +306,19 @@ impl Driver {
             () = timer => {
                 let now = self.now();
                 self.session.handle_timeout(now);
+                self.report(now);
+            }
+        }
+    }
+
+    /// Tells the server once a second how reception is.
+    fn report(&mut self, now: Duration) {
+        let mut reception = self.reception.lock();
+        if self.session.is_joined() && reception.due() <= now {
+            let report = reception.report(now, self.session.rtt());
+            drop(reception);
+            if !report.streams.is_empty() {
+                self.session.report(report);
             }
         }
     }
@@ -285,7 +329,6 @@ impl Driver {
             Some(Command::Publish(publish)) => self.session.set_publish(publish),
             Some(Command::Subscribe(subscribe)) => self.session.set_subscribe(subscribe),
             Some(Command::Keyframe(of, kind)) => self.session.request_keyframe(of, kind),
-            Some(Command::Report(report)) => self.session.report(report),
             Some(Command::Media(routing, media)) => {
                 self.session.send_media(routing, &media);
             }
@@ -328,7 +371,20 @@ impl Driver {
                 Event::Roster => {
                     self.roster.send_replace(self.session.roster().to_vec());
                 }
-                Event::Media(_) if self.events.capacity() < RESERVED => continue,
+                Event::Media(media) => {
+                    let now = self.start.elapsed();
+                    let mut reception = self.reception.lock();
+                    reception.arrived(now, media.session, &media.routing);
+                    drop(reception);
+                    if self.events.capacity() < RESERVED {
+                        continue;
+                    }
+                }
+                Event::Forwarding(state) if state.spatial.is_none() => {
+                    if let Some(session) = SessionId::new(state.session_id) {
+                        self.reception.lock().paused(session, state.kind());
+                    }
+                }
                 _ => {}
             }
             if self.events.send(event).await.is_err() {

@@ -60,6 +60,7 @@ pub(super) fn handle(shared: &Shared, event: SessionEvent) {
         SessionEvent::Speakers(sessions) => tell(Event::Speakers(sessions)),
         SessionEvent::Media(media) => receive(shared, media),
         SessionEvent::Demand(demand) => apply_demand(shared, &demand),
+        SessionEvent::Forwarding(_) => {}
         SessionEvent::KeyframeWanted(request) => {
             let kind = request.kind();
             let mut engine = shared.borrow_mut();
