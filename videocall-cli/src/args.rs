@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::exit::EXIT_CODES;
+use crate::{capture::DeviceArgs, exit::EXIT_CODES};
 
 /// A participant of videocall meetings without a browser.
 ///
@@ -20,12 +20,14 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Publish a test pattern, a file or a pipe
+    /// Publish a camera and a microphone, a test pattern, a file or a pipe
     Stream(StreamArgs),
     /// Receive and decode, and tell how it goes
     Watch(WatchArgs),
     /// Write each participant to a WebM file, as it was sent
     Record(RecordArgs),
+    /// List cameras with what they offer, and microphones
+    Devices,
     /// Print completions for a shell
     Completions {
         /// Which one.
@@ -87,6 +89,10 @@ pub struct StreamArgs {
     #[command(flatten)]
     pub join: JoinArgs,
 
+    /// Camera and microphone.
+    #[command(flatten)]
+    pub devices: DeviceArgs,
+
     /// Y4M or WAV file; `-` reads Y4M from standard input [default: a test pattern with a tone]
     #[arg(long, value_name = "FILE")]
     pub input: Option<PathBuf>,
@@ -99,11 +105,11 @@ pub struct StreamArgs {
     #[arg(long, requires = "input")]
     pub repeat: bool,
 
-    /// Size of the test pattern
+    /// Size of the picture of a camera or of the test pattern
     #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "1280x720", value_parser = size)]
     pub resolution: (u32, u32),
 
-    /// Pictures a second of the test pattern
+    /// Pictures a second of a camera, at most, or of the test pattern
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=120))]
     pub fps: u32,
 

@@ -1,8 +1,9 @@
 //! A participant without a browser.
 //!
 //! - [`args`]: the command line.
-//! - [`stream`]: publishes a test pattern, a file or a pipe.
+//! - [`stream`]: publishes devices, a test pattern, a file or a pipe.
 //! - [`watch`]: receives, decodes and measures.
+//! - [`devices`]: lists cameras and microphones.
 //! - [`record`]: writes what is received as it is, a WebM file for each participant.
 //!
 //! Codecs run on threads of their own; between them and the network are bounded queues from which
@@ -10,7 +11,9 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+pub mod capture;
 mod clock;
+pub mod devices;
 pub mod exit;
 mod participants;
 mod progress;

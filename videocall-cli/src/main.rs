@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 use videocall_cli::{
     args::{Cli, Command},
+    devices,
     exit::Failure,
     record, stream, watch,
 };
@@ -31,6 +32,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Stream(args) => stream::run(args).await,
         Command::Watch(args) => watch::run(args).await,
         Command::Record(args) => record::run(args).await,
+        Command::Devices => devices::run(),
         Command::Completions { shell } => {
             let mut command = Cli::command();
             clap_complete::generate(shell, &mut command, "videocall-cli", &mut std::io::stdout());

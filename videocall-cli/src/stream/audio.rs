@@ -33,7 +33,7 @@ impl Publisher {
     pub(super) fn new(sound: Sound, clock: Clock) -> Result<Self, Failure> {
         let tuning = match sound {
             Sound::Tone(_) => Tuning::Music,
-            Sound::Wav(_) => Tuning::Speech,
+            Sound::Wav(_) | Sound::Microphone(_) => Tuning::Speech,
         };
         let config = EncoderConfig {
             dtx: true,
@@ -52,15 +52,14 @@ impl Publisher {
         let mut samples = [0.0; FRAME_SAMPLES];
         let mut due = Instant::now();
         loop {
-            match stopped.recv_timeout(due.saturating_duration_since(Instant::now())) {
-                Err(RecvTimeoutError::Timeout) => {}
-                _ => return,
-            }
-            let capture_us = self.clock.at_us(due);
-            if !self.sound.next(capture_us, &mut samples) {
+            let heard = match self.sound.microphone() {
+                Some(microphone) => microphone.next(&mut samples, stopped),
+                None => self.made(&mut due, &mut samples, stopped),
+            };
+            let Some(heard) = heard else {
                 return;
-            }
-            due += FRAME;
+            };
+            let capture_us = self.clock.at_us(heard);
             let Ok(packet) = self.encoder.encode(&samples) else {
                 continue;
             };
@@ -73,6 +72,23 @@ impl Publisher {
                 return;
             }
         }
+    }
+
+    /// The next sound of what has no pace of its own, when it is due.
+    fn made(
+        &mut self,
+        due: &mut Instant,
+        samples: &mut [f32; FRAME_SAMPLES],
+        stopped: &Receiver<()>,
+    ) -> Option<Instant> {
+        match stopped.recv_timeout(due.saturating_duration_since(Instant::now())) {
+            Err(RecvTimeoutError::Timeout) => {}
+            _ => return None,
+        }
+        let heard = *due;
+        *due += FRAME;
+        let capture_us = self.clock.at_us(heard);
+        self.sound.next(capture_us, samples).then_some(heard)
     }
 
     fn packet(&self, packet: Packet, capture_us: u64, audio_level: u8) -> Encoded {

@@ -1,6 +1,7 @@
 //! Publishes pictures and sound.
 
 mod audio;
+mod devices;
 mod source;
 mod video;
 
@@ -10,7 +11,7 @@ use std::{
 };
 
 use serde_json::json;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use videocall_client::{
     core::{ladder, session::Event},
     native::Handle,
@@ -23,12 +24,17 @@ use videocall_types::{
 
 use crate::{
     args::StreamArgs,
+    capture::Away,
     clock::Clock,
     exit::Failure,
     participants::{Next, Participant},
     progress::Progress,
     signals,
-    stream::{source::Source, video::Demand},
+    stream::{
+        devices::{Change, Devices},
+        source::Source,
+        video::Demand,
+    },
     supervisor::Supervisor,
 };
 
@@ -44,7 +50,8 @@ type Encoded = (Routing, MediaPacket);
 
 /// Runs the command.
 pub async fn run(args: StreamArgs) -> Result<(), Failure> {
-    let source = Source::open(&args)?;
+    let (away_sender, away) = watch::channel(Away::default());
+    let source = Source::open(&args, &away_sender)?;
     let layers = layers(&args, &source);
     let publish = PublishState {
         streams: offered(&source, &layers),
@@ -53,8 +60,11 @@ pub async fn run(args: StreamArgs) -> Result<(), Failure> {
         all: false,
         wants: Vec::new(),
     };
-    let participant = Participant::join(&args.join, publish, nothing).await?;
-    Streamer::start(&args, source, &layers, participant)?
+    let participant = Participant::join(&args.join, publish.clone(), nothing).await?;
+    let devices = Devices::new(away, publish);
+    // Of devices, only those that were opened tell of themselves from here on.
+    drop(away_sender);
+    Streamer::start(&args, source, &layers, participant, devices)?
         .run(&args)
         .await
 }
@@ -110,6 +120,7 @@ struct Streamer {
     _stop: Vec<std_mpsc::Sender<()>>,
     progress: Progress,
     supervisor: Supervisor,
+    devices: Devices,
     sent: Sent,
 }
 
@@ -126,6 +137,7 @@ impl Streamer {
         source: Source,
         layers: &[LayerInfo],
         participant: Participant,
+        devices: Devices,
     ) -> Result<Self, Failure> {
         let (sender, packets) = mpsc::channel(QUEUE);
         let demand = Arc::new(Demand::default());
@@ -152,6 +164,7 @@ impl Streamer {
             _stop: stop,
             progress: Progress::new(),
             supervisor: Supervisor::default(),
+            devices,
             sent: Sent::default(),
         })
     }
@@ -176,6 +189,7 @@ impl Streamer {
                     self.supervisor.stopping();
                     leaving = true;
                 }
+                change = self.devices.changed(), if !leaving => self.device(&handle, change).await,
                 _ = each_second.tick() => {
                     self.supervisor.alive();
                     self.tell();
@@ -210,6 +224,24 @@ impl Streamer {
                 self.demand.want_keyframes(1 << request.spatial.min(31));
             }
             _ => {}
+        }
+    }
+
+    /// A device has gone, or is back: the others are told, and the call goes on.
+    async fn device(&mut self, handle: &Handle, change: Change) {
+        let event = if change.reason.is_some() {
+            "gone"
+        } else {
+            "back"
+        };
+        let reason = change.reason.unwrap_or_default();
+        self.progress
+            .tell(event, &json!({ "device": change.device, "reason": reason }));
+        self.supervisor
+            .status(&format!("{} is {event}", change.device));
+        let _ = handle.set_publish(change.publish).await;
+        if event == "back" {
+            self.demand.want_keyframes(u32::MAX);
         }
     }
 

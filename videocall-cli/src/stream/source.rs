@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use tokio::sync::watch;
+use videocall_capture::Wanted;
 use videocall_codec::{
     opus::{Channels, FRAME_SAMPLES},
     pattern::{TestPicture, Tone},
@@ -14,7 +16,11 @@ use videocall_codec::{
     yuv::I420,
 };
 
-use crate::{args::StreamArgs, exit::Failure};
+use crate::{
+    args::StreamArgs,
+    capture::{Away, CameraSource, MicrophoneSource},
+    exit::Failure,
+};
 
 /// Samples that are read from a file at once.
 const CHUNK: usize = 4800;
@@ -29,7 +35,11 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) fn open(args: &StreamArgs) -> Result<Self, Failure> {
+    /// Devices say by `away` when they are.
+    pub(super) fn open(args: &StreamArgs, away: &watch::Sender<Away>) -> Result<Self, Failure> {
+        if let Some(source) = Self::of_devices(args, away)? {
+            return Ok(source);
+        }
         let Some(input) = &args.input else {
             let (width, height) = args.resolution;
             let picture = TestPicture::new(width, height).map_err(Failure::other)?;
@@ -61,6 +71,28 @@ impl Source {
                 .transpose()?,
         })
     }
+
+    fn of_devices(args: &StreamArgs, away: &watch::Sender<Away>) -> Result<Option<Self>, Failure> {
+        let devices = &args.devices;
+        let (width, height) = args.resolution;
+        let wanted = Wanted {
+            width,
+            height,
+            fps: args.fps,
+            format: devices.frame_format.map(Into::into),
+        };
+        let camera = devices.video_device_index;
+        let camera = camera.map(|index| CameraSource::open(index, wanted, away.clone()));
+        let microphone = devices.audio_device.as_deref();
+        let microphone = microphone.map(|device| MicrophoneSource::open(device, away.clone()));
+        let source = Self {
+            pictures: camera.transpose()?.map(Pictures::of_camera),
+            sound: microphone
+                .transpose()?
+                .map(|one| Sound::Microphone(Box::new(one))),
+        };
+        Ok((source.pictures.is_some() || source.sound.is_some()).then_some(source))
+    }
 }
 
 fn open(path: &Path) -> Result<Input, Failure> {
@@ -81,6 +113,7 @@ pub(super) struct Pictures {
 }
 
 enum Kind {
+    Camera(Box<CameraSource>),
     Pattern(Box<TestPicture>),
     Y4m {
         reader: y4m::Reader<Input>,
@@ -111,6 +144,22 @@ impl Pictures {
         })
     }
 
+    fn of_camera(camera: CameraSource) -> Self {
+        Self {
+            size: camera.size(),
+            fps: camera.fps(),
+            kind: Kind::Camera(Box::new(camera)),
+        }
+    }
+
+    /// The camera that says itself when the next picture comes.
+    pub(super) fn camera(&mut self) -> Option<&mut CameraSource> {
+        match &mut self.kind {
+            Kind::Camera(camera) => Some(camera),
+            _ => None,
+        }
+    }
+
     pub(super) fn size(&self) -> (u32, u32) {
         self.size
     }
@@ -125,9 +174,10 @@ impl Pictures {
         matches!(self.kind, Kind::Pattern(_))
     }
 
-    /// The next picture; `false` at the end.
+    /// The next picture; `false` at the end. A camera has none here.
     pub(super) fn next(&mut self, unix_ms: u64, number: u64, to: &mut I420) -> bool {
         match &mut self.kind {
+            Kind::Camera(_) => false,
             Kind::Pattern(pattern) => {
                 pattern.draw(unix_ms, number, to);
                 true
@@ -149,6 +199,7 @@ impl Pictures {
 
 /// Sound in one channel at 48 kHz.
 pub(super) enum Sound {
+    Microphone(Box<MicrophoneSource>),
     Tone(Tone),
     Wav(Box<WavSound>),
 }
@@ -175,9 +226,18 @@ impl Sound {
         })))
     }
 
-    /// The next 20 ms; `false` at the end.
+    /// The microphone that says itself when the next sound comes.
+    pub(super) fn microphone(&mut self) -> Option<&mut MicrophoneSource> {
+        match self {
+            Self::Microphone(microphone) => Some(microphone),
+            _ => None,
+        }
+    }
+
+    /// The next 20 ms; `false` at the end. A microphone has none here.
     pub(super) fn next(&mut self, unix_us: u64, to: &mut [f32; FRAME_SAMPLES]) -> bool {
         match self {
+            Self::Microphone(_) => false,
             Self::Tone(tone) => {
                 tone.fill(unix_us, to);
                 true

@@ -92,27 +92,46 @@ impl Publisher {
         let Ok(mut picture) = I420::black(width, height) else {
             return;
         };
-        let interval = Duration::from_secs_f64(1.0 / self.pictures.fps());
         let mut due = Instant::now();
         for number in 0.. {
-            match stopped.recv_timeout(due.saturating_duration_since(Instant::now())) {
-                Err(RecvTimeoutError::Timeout) => {}
-                _ => return,
-            }
-            let capture_us = self.clock.at_us(due);
-            if !self.pictures.next(capture_us / 1000, number, &mut picture) {
+            let taken = match self.pictures.camera() {
+                Some(camera) => camera.next(&mut picture, stopped),
+                None => self.made(&mut due, number, &mut picture, stopped),
+            };
+            let Some(taken) = taken else {
                 return;
-            }
+            };
+            let capture_us = self.clock.at_us(taken);
             if self.publish(&picture, capture_us, packets).is_none() {
                 return;
             }
-            due += interval;
-            let now = Instant::now();
-            if now > due + interval && self.pictures.is_live() {
-                // Too slow: leave pictures out instead of falling behind.
-                due = now;
-            }
         }
+    }
+
+    /// The next picture of what has no pace of its own, when it is due.
+    fn made(
+        &mut self,
+        due: &mut Instant,
+        number: u64,
+        picture: &mut I420,
+        stopped: &Receiver<()>,
+    ) -> Option<Instant> {
+        let interval = Duration::from_secs_f64(1.0 / self.pictures.fps());
+        let now = Instant::now();
+        if now > *due + interval && self.pictures.is_live() {
+            // Too slow: leave pictures out instead of falling behind.
+            *due = now;
+        }
+        match stopped.recv_timeout(due.saturating_duration_since(now)) {
+            Err(RecvTimeoutError::Timeout) => {}
+            _ => return None,
+        }
+        let taken = *due;
+        *due += interval;
+        let capture_ms = self.clock.at_us(taken) / 1000;
+        self.pictures
+            .next(capture_ms, number, picture)
+            .then_some(taken)
     }
 
     /// `None` when nobody takes packets any more.
