@@ -14,7 +14,7 @@ use libfuzzer_sys::{
     fuzz_target,
 };
 use videocall_relay::{
-    Counters, Egress, Fatal, Joined, Meeting, Outgoing, Output, Packet, RelayConfig,
+    BatchLimits, Counters, Egress, Fatal, Joined, Meeting, Outgoing, Output, Packet, RelayConfig,
 };
 use videocall_types::{
     ids::{MediaKind, NodeId, SessionId},
@@ -338,7 +338,7 @@ impl World {
         let Some(person) = &mut self.people[place] else {
             return;
         };
-        let batch = person.egress.take_batch(self.now, packets, bytes);
+        let batch = person.egress.take_batch(self.now, BatchLimits { packets, bytes, pictures: bytes % 5 != 0 });
         let count = |class: fn(&Packet) -> bool| {
             let of_class = batch.iter().filter(|outgoing| class(&outgoing.packet));
             of_class
@@ -376,7 +376,7 @@ impl World {
             let most = self.config.video_queue_bytes + self.config.control_queue_bytes;
             assert!(bytes <= most + (1 + self.config.audio_queue_packets) * LONGEST);
             if packets > self.config.video_queue_packets {
-                self.take(place, usize::MAX, usize::MAX);
+                self.take(place, BatchLimits::NONE);
             }
         }
     }
@@ -469,7 +469,7 @@ fn run(u: &mut Unstructured<'_>) -> Result<()> {
         world.outputs();
         world.check();
     }
-    (0..PEOPLE).for_each(|place| world.take(place, usize::MAX, usize::MAX));
+    (0..PEOPLE).for_each(|place| world.take(place, BatchLimits::NONE));
     Ok(())
 }
 

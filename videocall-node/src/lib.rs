@@ -20,5 +20,5 @@ mod session;
 
 pub use admission::{Admission, Admitted, GuestAdmission, JoinRequest, Refusal, Transport};
 pub use node::{Health, Node, NodeConfig};
-pub use session::Session;
-pub use videocall_relay::{Fatal, Outgoing, Packet, RelayConfig};
+pub use session::{Room, Session};
+pub use videocall_relay::{Fatal, Outgoing, Packet, PathEstimate, RelayConfig};

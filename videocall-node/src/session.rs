@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use videocall_relay::{Batch, Egress, Fatal, Outgoing};
+use videocall_relay::{Batch, BatchLimits, Egress, Fatal, Outgoing, PathEstimate};
 use videocall_types::{close::CloseReason, ids::SessionId};
 
 use crate::{
@@ -19,6 +19,17 @@ use crate::{
 const BATCH_PACKETS: usize = 64;
 /// Bytes after which a batch ends.
 const BATCH_BYTES: usize = 64 * 1024;
+
+/// How much the path to a participant takes now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// Whatever waits.
+    Any,
+    /// One packet, and no more after so many bytes.
+    Bytes(usize),
+    /// No pictures: they would wait in the transport, where nobody can drop them.
+    UrgentOnly,
+}
 
 /// One participant. Dropping it leaves the meeting.
 pub struct Session {
@@ -56,10 +67,24 @@ impl Session {
         self.shell.receive(self.id, packet)
     }
 
-    /// Appends what waits for this participant to `out`; `Ready(false)` when the session is over.
-    pub fn poll_batch(&self, cx: &mut Context<'_>, out: &mut Vec<Outgoing>) -> Poll<bool> {
+    /// Appends what waits for this participant to `out`, as much as the path takes now;
+    /// `Ready(false)` when the session is over.
+    pub fn poll_batch(
+        &self,
+        cx: &mut Context<'_>,
+        room: Room,
+        out: &mut Vec<Outgoing>,
+    ) -> Poll<bool> {
+        let limits = BatchLimits {
+            packets: BATCH_PACKETS,
+            bytes: match room {
+                Room::Bytes(bytes) => bytes.min(BATCH_BYTES),
+                Room::Any | Room::UrgentOnly => BATCH_BYTES,
+            },
+            pictures: room != Room::UrgentOnly,
+        };
         self.egress
-            .poll_batch(cx, now(), BATCH_PACKETS, BATCH_BYTES, out)
+            .poll_batch(cx, now(), limits, out)
             .map(|batch| batch == Batch::More)
     }
 
@@ -69,8 +94,13 @@ impl Session {
     }
 
     /// Like [`poll_batch`](Self::poll_batch), waiting.
-    pub async fn next_batch(&self, out: &mut Vec<Outgoing>) -> bool {
-        poll_fn(|cx| self.poll_batch(cx, out)).await
+    pub async fn next_batch(&self, room: Room, out: &mut Vec<Outgoing>) -> bool {
+        poll_fn(|cx| self.poll_batch(cx, room, out)).await
+    }
+
+    /// Tells what the transport knows of the path to this participant.
+    pub fn note_path(&self, path: PathEstimate) {
+        self.egress.note_path(path);
     }
 
     /// A packet was taken but could not be delivered: what depends on it will not follow.

@@ -112,7 +112,8 @@ fn transport_config() -> QuicTransportConfig {
     config.receive_window(4_194_304u32.into());
     // What waits longer waits in the session's own queue, which knows what to drop.
     config.send_window(1_048_576);
-    config.datagram_send_buffer_size(64 * 1024);
+    // Sound that waits longer than half a second on a path of 256 kbit/s is of no use.
+    config.datagram_send_buffer_size(16 * 1024);
     config.datagram_receive_buffer_size(Some(256 * 1024));
     config.keep_alive_interval(Some(Duration::from_secs(5)));
     let idle = Duration::from_secs(30)

@@ -17,15 +17,16 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    io::{AsyncWrite, AsyncWriteExt, ReadBuf},
     time,
 };
-use tracing::info;
-use videocall_node::{Fatal, Outgoing, Session};
+use tracing::{debug, info};
+use videocall_node::{Fatal, Outgoing, Room, Session};
 use videocall_types::{close::CloseReason, limits::MAX_PACKET_BYTES};
 
 use super::{
     frames::{Event, FrameError, Frames},
+    tcp::{KernelRoom, Socket, tune},
     wakes::WriterWaker,
 };
 
@@ -47,11 +48,11 @@ thread_local! {
 }
 
 /// Runs a session over an upgraded connection. `received` is what came behind the request.
-pub(crate) async fn run<T>(io: T, received: Bytes, session: Session)
-where
-    T: AsyncRead + AsyncWrite + Unpin,
-{
+pub(crate) async fn run<T: Socket>(io: T, received: Bytes, session: Session) {
     info!("joined");
+    if let Err(error) = tune(&io) {
+        debug!(%error, "the kernel's queue has no bound");
+    }
     let mut connection = Connection::new(io, session);
     let mut early = &received[..];
     let ended = match connection.take(&mut early) {
@@ -89,6 +90,7 @@ struct Connection<T> {
     session: Session,
     frames: Frames,
     unsent: Unsent,
+    room: KernelRoom,
     /// Payloads of pings to be answered.
     answers: VecDeque<Bytes>,
     writer: Arc<WriterWaker>,
@@ -96,7 +98,7 @@ struct Connection<T> {
     waker: Waker,
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
+impl<T: Socket> Connection<T> {
     fn new(io: T, session: Session) -> Self {
         let writer = WriterWaker::new();
         Self {
@@ -104,6 +106,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
             session,
             frames: Frames::new(MAX_PACKET_BYTES),
             unsent: Unsent::default(),
+            room: KernelRoom::default(),
             answers: VecDeque::new(),
             waker: writer.clone().into(),
             writer,
@@ -129,19 +132,28 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             let mut waiting = Context::from_waker(&self.waker);
-            if let Poll::Ready(done) = self.unsent.poll_write(&mut self.io, cx) {
-                done?;
-            } else {
-                // The peer does not read. That the session is over must be seen all the same.
+            let written = self.unsent.poll_write(&mut self.io, cx);
+            let room = match written {
+                Poll::Ready(done) => {
+                    done?;
+                    self.room.poll_some(&self.io, cx)
+                }
+                Poll::Pending => Poll::Pending,
+            };
+            let Poll::Ready(room) = room else {
+                // The path takes nothing now. That the session is over must be seen all the same.
                 ready!(self.session.poll_over(&mut waiting));
                 return Poll::Ready(Ok(()));
-            }
+            };
             if let Some(payload) = self.answers.pop_front() {
                 self.unsent.frame = frame(PONG, &payload);
                 continue;
             }
             let mut batch = BATCH.take();
-            let more = self.session.poll_batch(&mut waiting, &mut batch);
+            let more = self
+                .session
+                .poll_batch(&mut waiting, Room::Bytes(room?), &mut batch);
+            self.room.use_up(bytes_of(&batch));
             self.unsent.put(batch);
             if !ready!(more) {
                 return Poll::Ready(Ok(()));
@@ -188,7 +200,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         loop {
             poll_fn(|cx| self.unsent.poll_write(&mut self.io, cx)).await?;
             let mut batch = BATCH.take();
-            let more = poll_fn(|cx| self.session.poll_batch(cx, &mut batch)).await;
+            let more = poll_fn(|cx| self.session.poll_batch(cx, Room::Any, &mut batch)).await;
             self.unsent.put(batch);
             if !more {
                 break;
@@ -205,6 +217,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
             }
         }
     }
+}
+
+fn bytes_of(batch: &[Outgoing]) -> usize {
+    let length = |outgoing: &Outgoing| outgoing.packet.bytes().len();
+    batch.iter().map(length).sum()
 }
 
 /// What was taken from the session's queue and not yet by the kernel.

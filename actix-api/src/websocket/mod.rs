@@ -4,6 +4,7 @@
 
 mod connection;
 mod frames;
+mod tcp;
 mod wakes;
 
 use std::{convert::Infallible, fmt::Display, io, time::Duration};
@@ -27,6 +28,7 @@ use tokio::{
 use tracing::{Instrument, debug, info_span};
 use videocall_node::{JoinRequest, Refusal, Session, Transport};
 
+use self::tcp::Socket;
 use crate::server::Shared;
 
 /// How long a peer may take to receive the answer to its request.
@@ -39,7 +41,7 @@ pub(crate) async fn upgrade<T>(
     shared: Data<Shared>,
 ) -> Result<(), Infallible>
 where
-    T: AsyncRead + AsyncWrite + Unpin + 'static,
+    T: Socket + 'static,
 {
     // A task of its own is much smaller than the one in which actix-http reads requests.
     actix_web::rt::spawn(async move {
@@ -56,7 +58,7 @@ async fn serve<T>(
     shared: Data<Shared>,
 ) -> io::Result<()>
 where
-    T: AsyncRead + AsyncWrite + Unpin + 'static,
+    T: Socket + 'static,
 {
     let (accepted, session) = match join(&request, &shared).await {
         Ok(joined) => joined,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use tokio::time;
-use videocall_node::{Fatal, JoinRequest, Node, Refusal, Session, Transport};
+use videocall_node::{Fatal, JoinRequest, Node, Refusal, Room, Session, Transport};
 use videocall_types::{
     ids::{MediaKind, SessionId},
     packet,
@@ -184,7 +184,7 @@ impl Person {
     pub(crate) async fn next(&mut self) -> Option<Got> {
         while self.inbox.is_empty() {
             let mut batch = Vec::new();
-            if !self.session.next_batch(&mut batch).await {
+            if !self.session.next_batch(Room::Any, &mut batch).await {
                 return None;
             }
             let bytes = batch.into_iter().map(|out| out.packet.bytes().clone());

@@ -8,14 +8,17 @@ use videocall_types::{
     limits::{MAX_PACKET_BYTES, MAX_SPATIAL_LAYERS, MAX_STREAMS, PROTOCOL_VERSION},
     packet,
     wire::{
-        ActiveSpeakers, Hello, Pong, PublishState, Roster, Welcome,
+        ActiveSpeakers, Hello, Pong, PublishState, ReceiverReport, Roster, Welcome,
         bus::{BusControl, Sync, bus_control},
         control::Message,
     },
 };
 
 use super::{Fatal, Meeting, Output, Participant, Place};
-use crate::{counters::Violation, packet::Packet, stream::Stream, subscription::Subscription};
+use crate::{
+    congestion::Finding, counters::Violation, packet::Packet, reports::Reports, stream::Stream,
+    subscription::Subscription,
+};
 
 impl Meeting {
     pub(super) fn receive_control(
@@ -49,10 +52,17 @@ impl Meeting {
                 Ok(())
             }
             Message::Close(_) => Err(Fatal::new(CloseReason::Normal)),
-            // Its arrival is all that counts.
-            Message::Pong(_) => Ok(()),
-            // Loss on the way to a receiver shows in its queue; reports are for what does not.
-            Message::ReceiverReport(_) => Ok(()),
+            Message::Pong(pong) => {
+                self.pong(now, session, pong.token);
+                Ok(())
+            }
+            Message::ReceiverReport(report) if Reports::is_plausible(&report) => {
+                self.receiver_report(now, session, &report);
+                Ok(())
+            }
+            Message::ReceiverReport(_) => {
+                self.violation(session, Violation::Limit, "too many streams in a report")
+            }
             Message::Welcome(_)
             | Message::LayerDemand(_)
             | Message::ActiveSpeakers(_)
@@ -65,6 +75,25 @@ impl Meeting {
                 Violation::Control,
                 "only a server sends this message",
             ),
+        }
+    }
+
+    fn pong(&mut self, now: Instant, session: SessionId, token: u64) {
+        let local = self.participants.get_mut(&session);
+        if let Some(local) = local.and_then(Participant::local_mut)
+            && let Some(grown) = local.trips.answered(now, token)
+        {
+            local.egress.note_finding(now, Finding::Delay(grown));
+        }
+    }
+
+    fn receiver_report(&mut self, now: Instant, session: SessionId, report: &ReceiverReport) {
+        let local = self.participants.get_mut(&session);
+        if let Some(local) = local.and_then(Participant::local_mut) {
+            let taken = local.egress.taken().audio;
+            for finding in local.reports.take(now, taken, report) {
+                local.egress.note_finding(now, finding);
+            }
         }
     }
 

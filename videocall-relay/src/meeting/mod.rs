@@ -30,7 +30,8 @@ use videocall_types::{
 
 use crate::{
     config::RelayConfig, counters::Counters, egress::Egress, packet::Packet,
-    remote_demand::RemoteDemand, speakers::Speakers, stream::Stream, subscription::Subscription,
+    remote_demand::RemoteDemand, reports::Reports, speakers::Speakers, stream::Stream,
+    subscription::Subscription, trips::Trips,
 };
 
 /// Who has been admitted.
@@ -131,6 +132,8 @@ struct Local {
     heard: Instant,
     pinged: Instant,
     unanswered: u32,
+    trips: Trips,
+    reports: Reports,
     violations: u32,
     closing: bool,
 }
@@ -190,6 +193,7 @@ pub struct Meeting {
     /// Layers of remote publishers that local receivers want must be told to their nodes.
     demand_changed: bool,
     next_scan: Option<Instant>,
+    scans: u64,
     /// Not later than the next thing that is due.
     deadline: Option<Instant>,
     ready: Vec<Packet>,
@@ -211,6 +215,7 @@ impl Meeting {
             replacements: replace::Replacements::default(),
             demand_changed: false,
             next_scan: None,
+            scans: 0,
             deadline: None,
             ready: Vec::new(),
         }

@@ -46,8 +46,11 @@ impl Meeting {
         match self.participants.get(&replaced) {
             Some(participant) if participant.secret_sha256.is_some() => {
                 let is_remote = participant.local().is_none();
-                if self.end_if_proven(now, replaced, &secret_sha256) && is_remote {
-                    self.tell_replacement(replaced, &secret_sha256);
+                if self.end_if_proven(now, replaced, &secret_sha256) {
+                    self.counters.resumed();
+                    if is_remote {
+                        self.tell_replacement(replaced, &secret_sha256);
+                    }
                 }
             }
             known => {
@@ -84,6 +87,7 @@ impl Meeting {
         let waiting = waiting.swap_remove(at);
         let proven = proof.is_some_and(|proof| is_equal(&proof, &waiting.secret_sha256));
         if proven {
+            self.counters.resumed();
             self.note_over(session, waiting.secret_sha256);
         }
         if proven || proof.is_none() {

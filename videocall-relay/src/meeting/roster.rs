@@ -15,7 +15,10 @@ use videocall_types::{
 };
 
 use super::{Joined, Local, Meeting, Output, Participant, Place, replace::sha256};
-use crate::{egress::Egress, packet::Packet, stream::Stream, subscription::Subscription};
+use crate::{
+    egress::Egress, packet::Packet, reports::Reports, stream::Stream, subscription::Subscription,
+    trips::Trips,
+};
 
 /// Changes that were not told yet: many that come together are told together.
 #[derive(Debug, Default)]
@@ -62,6 +65,8 @@ impl Meeting {
             heard: now,
             pinged: now,
             unanswered: 0,
+            trips: Trips::default(),
+            reports: Reports::default(),
             violations: 0,
             closing: false,
         };

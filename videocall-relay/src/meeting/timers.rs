@@ -105,13 +105,19 @@ impl Meeting {
             return;
         }
         let config = self.config.clone();
-        let mut ended = Vec::new();
-        let ping = Packet::control(packet::control(Message::Ping(Ping { token: 0 })));
+        let (mut ended, mut changed) = (Vec::new(), Vec::new());
+        self.scans += 1;
+        let token = self.scans;
+        let ping = Packet::control(packet::control(Message::Ping(Ping { token })));
         for (session, participant) in &mut self.participants {
             let Some(local) = participant.local_mut() else {
                 continue;
             };
             local.violations = local.violations.saturating_sub(1);
+            let tick = local.egress.tick(now);
+            if tick.changed {
+                changed.push(*session);
+            }
             let silent = now.saturating_duration_since(local.heard);
             if local.egress.has_overflowed() {
                 ended.push((*session, CloseReason::SlowConsumer));
@@ -122,8 +128,16 @@ impl Meeting {
             } else if now >= local.pinged + config.heartbeat_interval {
                 local.pinged = now;
                 local.unanswered += 1;
+                local.trips.ask(now, token);
+                local.egress.push_control(&ping);
+            } else if tick.congested && local.greeted && !local.trips.waits() {
+                // Where the path is under suspicion its round trip tells more, and sooner.
+                local.trips.ask(now, token);
                 local.egress.push_control(&ping);
             }
+        }
+        for session in changed {
+            self.refresh_demand_of(now, session);
         }
         for (session, reason) in ended {
             self.close(session, Fatal::new(reason));

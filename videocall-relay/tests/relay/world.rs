@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use videocall_relay::{
-    Counters, Egress, Fatal, Joined, Meeting, Outgoing, Output, Packet, RelayConfig,
+    BatchLimits, Counters, Egress, Fatal, Joined, Meeting, Outgoing, Output, Packet, RelayConfig,
 };
 use videocall_types::{
     close::CloseReason,
@@ -223,7 +223,7 @@ impl World {
 
     /// Everything that waits for a client.
     pub(crate) fn drain(&self, client: &Client) -> Received {
-        Received(client.egress.take_batch(self.now, usize::MAX, usize::MAX))
+        Received(client.egress.take_batch(self.now, BatchLimits::NONE))
     }
 
     pub(crate) fn config(&self) -> &RelayConfig {
