@@ -1,7 +1,11 @@
-//! What the others are told when a device is unplugged: its stream is muted until it is back.
+//! What the others are told is on offer: the stream of a device that is unplugged is muted until it
+//! is back, and layers that cannot be sent are left out.
 
 use tokio::sync::watch;
-use videocall_types::{ids::MediaKind, wire::PublishState};
+use videocall_types::{
+    ids::MediaKind,
+    wire::{LayerInfo, PublishState},
+};
 
 use crate::capture::Away;
 
@@ -46,6 +50,17 @@ impl Devices {
                 return std::future::pending().await;
             }
         }
+    }
+
+    /// What is offered when these are the layers of the picture, if it changes.
+    pub(super) fn offer(&mut self, layers: &[LayerInfo]) -> Option<PublishState> {
+        let mut streams = self.publish.streams.iter_mut();
+        let video = streams.find(|stream| stream.kind == i32::from(MediaKind::Video))?;
+        if video.layers.len() == layers.len() {
+            return None;
+        }
+        video.layers = layers.to_vec();
+        Some(self.publish.clone())
     }
 
     fn change(&mut self, device: &'static str, kind: MediaKind, reason: Option<String>) -> Change {

@@ -1,5 +1,6 @@
 //! Publishes pictures and sound.
 
+mod adaptation;
 mod audio;
 mod devices;
 mod source;
@@ -31,9 +32,9 @@ use crate::{
     progress::Progress,
     signals,
     stream::{
+        adaptation::Demand,
         devices::{Change, Devices},
         source::Source,
-        video::Demand,
     },
     supervisor::Supervisor,
 };
@@ -56,6 +57,7 @@ pub async fn run(args: StreamArgs) -> Result<(), Failure> {
     let publish = PublishState {
         streams: offered(&source, &layers),
     };
+
     let nothing = Subscribe {
         all: false,
         wants: Vec::new(),
@@ -122,6 +124,7 @@ struct Streamer {
     supervisor: Supervisor,
     devices: Devices,
     sent: Sent,
+    layers: Vec<LayerInfo>,
 }
 
 #[derive(Default)]
@@ -166,6 +169,7 @@ impl Streamer {
             supervisor: Supervisor::default(),
             devices,
             sent: Sent::default(),
+            layers: layers.to_vec(),
         })
     }
 
@@ -193,6 +197,11 @@ impl Streamer {
                 _ = each_second.tick() => {
                     self.supervisor.alive();
                     self.tell();
+                    self.demand.feel_temperature();
+                    let layers = &self.layers[..self.demand.offered(self.layers.len())];
+                    if let Some(publish) = self.devices.offer(layers) {
+                        let _ = handle.set_publish(publish).await;
+                    }
                 }
             }
             if leaving && handle.leave().await.is_err() {
@@ -220,6 +229,7 @@ impl Streamer {
                     }
                 }
             }
+            Event::Budget(bps) => self.demand.set_budget(*bps),
             Event::KeyframeWanted(request) if request.stream_id == VIDEO_STREAM => {
                 self.demand.want_keyframes(1 << request.spatial.min(31));
             }
@@ -264,7 +274,8 @@ impl Streamer {
                 "frames": sent.frames,
                 "audio_packets": sent.packets,
                 "kbps": sent.bytes * 8 / 1000,
-                "layers": self.demand.layers().count_ones(),
+                "layers": self.demand.encoded().count_ones(),
+                "pictures_may_take_kbps": self.demand.budget() / 1000,
             }),
         );
     }

@@ -3,13 +3,13 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering::Relaxed},
         mpsc::{Receiver, RecvTimeoutError},
     },
     time::{Duration, Instant},
 };
 
 use tokio::sync::mpsc::{Sender, error::TrySendError};
+use videocall_client::core::simulcast::LayerPlan;
 use videocall_codec::{
     vp9::{EncodedFrame, Encoder, EncoderConfig},
     yuv::{I420, Scaler},
@@ -19,33 +19,12 @@ use videocall_types::{
     wire::{LayerInfo, MediaPacket, VideoMetadata, video_metadata::Codec},
 };
 
-use super::{CODEC, Encoded, VIDEO_STREAM, source::Pictures};
+use super::{
+    CODEC, Encoded, VIDEO_STREAM,
+    adaptation::{Adaptation, Demand},
+    source::Pictures,
+};
 use crate::{clock::Clock, exit::Failure};
-
-/// What receivers want now: one bit for each simulcast layer.
-#[derive(Default)]
-pub(super) struct Demand {
-    layers: AtomicU32,
-    keyframes: AtomicU32,
-}
-
-impl Demand {
-    pub(super) fn layers(&self) -> u32 {
-        self.layers.load(Relaxed)
-    }
-
-    pub(super) fn set_layers(&self, mask: u32) {
-        self.layers.store(mask, Relaxed);
-    }
-
-    pub(super) fn want_keyframes(&self, mask: u32) {
-        self.keyframes.fetch_or(mask, Relaxed);
-    }
-
-    fn take_keyframes(&self) -> u32 {
-        self.keyframes.swap(0, Relaxed)
-    }
-}
 
 /// Pictures on their way to packets.
 pub(super) struct Publisher {
@@ -53,10 +32,13 @@ pub(super) struct Publisher {
     layers: Vec<Layer>,
     clock: Clock,
     demand: Arc<Demand>,
+    adaptation: Adaptation,
+    numbered: u64,
 }
 
 struct Layer {
     bit: u32,
+    fps: u32,
     spatial: u8,
     encoder: Encoder,
     /// To its size, unless that is the source's own.
@@ -74,6 +56,7 @@ impl Publisher {
         demand: Arc<Demand>,
     ) -> Result<Self, Failure> {
         let fps = pictures.fps().round() as u32;
+        let adaptation = Adaptation::new(layers);
         let layers = layers
             .iter()
             .map(|info| Layer::new(info, pictures.size(), fps, speed))
@@ -83,6 +66,8 @@ impl Publisher {
             layers,
             clock,
             demand,
+            adaptation,
+            numbered: 0,
         })
     }
 
@@ -141,17 +126,24 @@ impl Publisher {
         capture_us: u64,
         packets: &Sender<Encoded>,
     ) -> Option<()> {
-        let wanted = self.demand.layers();
+        let start = Instant::now();
+        let plan = self.adaptation.plan(self.clock.elapsed(), &self.demand);
         let keyframes = self.demand.take_keyframes();
+        self.numbered += 1;
         for layer in &mut self.layers {
-            if wanted & layer.bit == 0 {
+            let planned = plan.iter().find(|plan| 1 << plan.spatial == layer.bit);
+            let Some(planned) = planned else {
                 layer.encoded_before = false;
                 continue;
-            }
-            if keyframes & layer.bit != 0 || !layer.encoded_before {
+            };
+            let keyframe = keyframes & layer.bit != 0 || !layer.encoded_before;
+            if keyframe {
                 layer.encoder.force_keyframe();
+            } else if planned.half_rate && self.numbered.is_multiple_of(2) {
+                continue;
             }
             layer.encoded_before = true;
+            layer.follow(planned);
             let Some(frame) = layer.encode(picture, capture_us) else {
                 continue;
             };
@@ -162,6 +154,8 @@ impl Publisher {
                 Err(TrySendError::Closed(_)) => return None,
             }
         }
+        let part = start.elapsed().as_secs_f64() * self.pictures.fps();
+        self.adaptation.encoded(self.clock.elapsed(), part);
         (!packets.is_closed()).then_some(())
     }
 }
@@ -177,12 +171,31 @@ impl Layer {
         let scaler = (size != from).then(|| Scaler::new(from, size)).transpose();
         Ok(Self {
             bit: 1 << info.spatial,
+            fps: fps.max(1),
             spatial: info.spatial as u8,
             encoder: Encoder::new(config).map_err(Failure::other)?,
             scaler: scaler.map_err(Failure::other)?,
             scaled: I420::black(size.0, size.1).map_err(Failure::other)?,
             encoded_before: false,
         })
+    }
+
+    /// Brings the encoder in line with a plan.
+    fn follow(&mut self, plan: &LayerPlan) {
+        let config = self.encoder.config();
+        let fps = if plan.half_rate {
+            self.fps.div_ceil(2)
+        } else {
+            self.fps
+        };
+        let (before, now) = (config.bitrate_bps, plan.bitrate_bps);
+        // Both are within what an encoder takes.
+        if fps != config.fps {
+            let _ = self.encoder.set_fps(fps);
+        }
+        if before.abs_diff(now) > before / 20 {
+            let _ = self.encoder.set_bitrate(now);
+        }
     }
 
     fn encode(&mut self, picture: &I420, capture_us: u64) -> Option<EncodedFrame> {

@@ -44,6 +44,8 @@ pub struct Transmit {
     pub bytes: Bytes,
     /// How.
     pub delivery: Delivery,
+    /// Of media.
+    pub routing: Option<Routing>,
 }
 
 /// A media packet of another participant.
@@ -94,6 +96,8 @@ pub enum Event {
     KeyframeWanted(KeyframeRequest),
     /// Which layer of a picture comes, or that the path to here carries none.
     Forwarding(ForwardState),
+    /// Bits a second that pictures may take from now on.
+    Budget(u64),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,6 +133,8 @@ pub struct Session {
     ping: Option<(u64, Duration)>,
     next_ping: u64,
     rtt: Option<Duration>,
+    /// The same, until somebody takes it.
+    measured: Option<Duration>,
     outbox: VecDeque<Transmit>,
     events: VecDeque<Event>,
 }
@@ -157,6 +163,7 @@ impl Session {
             ping: None,
             next_ping: 1,
             rtt: None,
+            measured: None,
             outbox: VecDeque::new(),
             events: VecDeque::from([Event::Connect]),
         }
@@ -190,6 +197,23 @@ impl Session {
     /// Last measured round trip.
     pub fn rtt(&self) -> Option<Duration> {
         self.rtt
+    }
+
+    /// Measures the round trip now, unless that is being done.
+    pub fn probe(&mut self, now: Duration) {
+        if self.is_joined() && self.ping.is_none() {
+            self.ping(now);
+        }
+    }
+
+    /// The round trip that was measured since the last call.
+    pub fn take_round_trip(&mut self) -> Option<Duration> {
+        self.measured.take()
+    }
+
+    /// How long the last ping has waited for its answer.
+    pub fn unanswered(&self, now: Duration) -> Option<Duration> {
+        self.ping.map(|(_, sent)| now.saturating_sub(sent))
     }
 
     /// A transport is open.
@@ -337,7 +361,7 @@ impl Session {
                 - i32::from(routing.temporal);
             Delivery::Stream { priority }
         };
-        self.transmit(bytes, delivery);
+        self.transmit(bytes, delivery, Some(routing));
         Some(length)
     }
 
@@ -386,6 +410,7 @@ impl Session {
                 if let Some((token, sent)) = self.ping.take_if(|(token, _)| *token == pong.token) {
                     debug_assert_eq!(token, pong.token);
                     self.rtt = Some(now.saturating_sub(sent));
+                    self.measured = self.rtt;
                 }
             }
             Message::Close(close) => {
@@ -477,13 +502,17 @@ impl Session {
     }
 
     fn control(&mut self, message: Message) {
-        self.transmit(packet::control(message), Delivery::Control);
+        self.transmit(packet::control(message), Delivery::Control, None);
     }
 
-    fn transmit(&mut self, bytes: Bytes, delivery: Delivery) {
+    fn transmit(&mut self, bytes: Bytes, delivery: Delivery, routing: Option<Routing>) {
         // The driver empties this after each call; a bound all the same.
         if self.outbox.len() < OUTBOX {
-            self.outbox.push_back(Transmit { bytes, delivery });
+            self.outbox.push_back(Transmit {
+                bytes,
+                delivery,
+                routing,
+            });
         }
     }
 }

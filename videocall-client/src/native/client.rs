@@ -21,6 +21,7 @@ use videocall_types::{
 
 use super::{
     link::{self, Incoming, Link, OpenError, Servers},
+    sending::Sending,
     servers::Choice,
 };
 use crate::core::{
@@ -180,7 +181,10 @@ struct Driver {
     choice: Choice,
     path: String,
     start: Instant,
+    sending: Arc<Sending>,
     link: Option<Link>,
+    /// What the program was told last that pictures may take.
+    budget: u64,
     connect: bool,
     over: bool,
     commands: mpsc::Receiver<Command>,
@@ -204,12 +208,15 @@ impl Driver {
         let mut session = Session::new(options.display_name, options.program, seed());
         session.set_publish(options.publish);
         session.set_subscribe(options.subscribe);
+        let start = Instant::now();
         Self {
             session,
             choice: Choice::new(options.servers),
             path,
-            start: Instant::now(),
+            start,
+            sending: Arc::new(Sending::new(start)),
             link: None,
+            budget: 0,
             connect: false,
             over: false,
             commands,
@@ -234,7 +241,7 @@ impl Driver {
             self.settle().await;
         }
         if let Some(link) = self.link.take() {
-            link.close().await;
+            link.close(&self.sending).await;
         }
     }
 
@@ -261,8 +268,8 @@ impl Driver {
         self.choice = choice;
         let now = self.now();
         match opened {
-            Ok(link) => {
-                self.link = Some(link);
+            Ok(opened) => {
+                self.link = Some(opened.start(&self.sending));
                 self.session.opened(now);
             }
             Err(OpenError::Refused { reason, text }) => {
@@ -280,12 +287,9 @@ impl Driver {
             .then(|| self.reception.lock().due());
         let deadline = self.session.deadline().into_iter().chain(report).min();
         let deadline = deadline.map(|at| self.start + at);
-        let timer = async {
-            match deadline {
-                Some(at) => time::sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
+        let judgement = self.link.as_ref().and_then(|_| self.sending.deadline());
+        let timer = sleep_until(deadline);
+        let judging = sleep_until(judgement);
         let incoming = async {
             match &mut self.link {
                 Some(link) => link.next().await,
@@ -308,6 +312,7 @@ impl Driver {
                 self.session.handle_timeout(now);
                 self.report(now);
             }
+            () = judging => self.judge(),
         }
     }
 
@@ -320,6 +325,29 @@ impl Driver {
             if !report.streams.is_empty() {
                 self.session.report(report);
             }
+        }
+    }
+
+    /// Looks how the path is, and tells what pictures may take where that changed.
+    fn judge(&mut self) {
+        let now = self.now();
+        let bps = self.sending.tick(self.session.unanswered(now));
+        if self.sending.wants_round_trips() {
+            self.session.probe(now);
+        }
+        if bps.abs_diff(self.budget) * 20 > self.budget {
+            self.budget = bps;
+            self.tell(Event::Budget(bps));
+        }
+        while let Some(request) = self.sending.poll_keyframe() {
+            self.tell(Event::KeyframeWanted(request));
+        }
+    }
+
+    /// Tells what is asked for again if it finds no place.
+    fn tell(&self, event: Event) {
+        if self.events.capacity() >= RESERVED {
+            let _ = self.events.try_send(event);
         }
     }
 
@@ -343,8 +371,11 @@ impl Driver {
     /// Carries out what the session decided.
     async fn settle(&mut self) {
         let mut choked = false;
+        if let Some(round_trip) = self.session.take_round_trip() {
+            self.sending.round_trip(round_trip);
+        }
         while let Some(transmit) = self.session.poll_transmit() {
-            choked |= self.link.as_ref().is_some_and(|link| !link.send(transmit));
+            choked |= self.link.is_some() && !self.sending.push(transmit);
         }
         if choked {
             let now = self.now();
@@ -391,6 +422,13 @@ impl Driver {
                 self.over = true;
             }
         }
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 

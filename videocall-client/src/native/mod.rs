@@ -7,6 +7,7 @@
 
 mod client;
 mod link;
+mod sending;
 mod servers;
 mod websocket;
 mod webtransport;

@@ -50,6 +50,8 @@ pub(super) fn handle(shared: &Shared, event: SessionEvent) {
                 reason,
             }));
         }
+        // Sessions of programs without a browser tell it.
+        SessionEvent::Budget(_) => {}
         SessionEvent::Closed { reason, text } => {
             let mut engine = shared.borrow_mut();
             engine.leave();
