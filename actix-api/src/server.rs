@@ -181,7 +181,9 @@ fn routes(config: &mut web::ServiceConfig) {
 /// Cross-origin isolation gives the page the shared memory through which sound reaches the
 /// speakers; the rest keeps others out of the page and the page among its own.
 fn security_headers(config: &Config) -> DefaultHeaders {
-    let peers = config.peer_urls.join(" ");
+    let all = config.peer_urls.iter().chain(&config.public_url);
+    let all: Vec<&str> = all.map(String::as_str).collect();
+    let servers = all.join(" ");
     DefaultHeaders::new()
         .add(("cross-origin-opener-policy", "same-origin"))
         .add(("cross-origin-embedder-policy", "require-corp"))
@@ -197,7 +199,7 @@ fn security_headers(config: &Config) -> DefaultHeaders {
             format!(
                 "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' \
                  'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' blob: mediastream:; \
-                 connect-src 'self' ws: wss: https: {peers}; worker-src 'self' blob:; \
+                 connect-src 'self' ws: wss: https: {servers}; worker-src 'self' blob:; \
                  object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
             ),
         ))

@@ -14,7 +14,7 @@ use tokio::{
 use tokio_tungstenite::tungstenite::Message as WsMessage;
 use videocall_client::{
     core::session::Event,
-    native::{Client, JoinOptions, Servers, Trust},
+    native::{Client, JoinOptions, Placement, Servers, Trust},
 };
 use videocall_types::{
     close::CloseReason,
@@ -30,6 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 fn options(servers: Servers) -> JoinOptions {
     JoinOptions {
         servers: vec![servers],
+        placement: Placement::Anywhere,
         meeting: "stand up/é".into(),
         user: "ann".into(),
         display_name: "Ann".into(),
@@ -248,6 +249,7 @@ async fn a_server_that_swallows_udp_is_joined_over_websocket() {
         webtransport: Some(format!("https://{}", silent.local_addr().unwrap())),
         websocket: Some(url),
         trust: Trust::Hashes(vec![[0; 32]]),
+        ..Servers::default()
     }));
     assert_eq!(joined(&mut client).await, 1);
 }
@@ -309,6 +311,7 @@ async fn webtransport_carries_control_sound_and_pictures_and_the_reason_of_its_e
         webtransport: Some(format!("https://{address}")),
         websocket: None,
         trust: Trust::Hashes(vec![hash]),
+        ..Servers::default()
     }));
     assert_eq!(joined(&mut client).await, 7);
     let handle = client.handle();
@@ -368,4 +371,52 @@ async fn a_server_that_goes_away_is_left_for_another() {
     joined(&mut client).await;
     let hello = hello(&mut told_second).await;
     assert_ne!(hello.replaces_session, 0, "it is the same participant");
+}
+
+/// Joins, tells which of the servers took it, and goes: those servers serve one after the other.
+async fn join_one_of(
+    servers: Vec<Servers>,
+    placement: Placement,
+    meeting: &str,
+    told: &mut [mpsc::Receiver<Message>],
+) -> usize {
+    let mut options = options(Servers::default());
+    (options.servers, options.placement) = (servers, placement);
+    options.meeting = meeting.to_owned();
+    let mut client = Client::join(options);
+    joined(&mut client).await;
+    let took = told.iter_mut().position(|told| told.try_recv().is_ok());
+    took.expect("one of them heard the Hello")
+}
+
+#[tokio::test]
+async fn the_people_of_a_meeting_choose_the_same_server() {
+    let (first, told_first) = websocket_server(false).await;
+    let (second, told_second) = websocket_server(false).await;
+    let mut told = [told_first, told_second];
+    let door = |name: &str, url: &String| Servers {
+        origin: Some(format!("https://{name}.example.org")),
+        websocket: Some(url.clone()),
+        ..Servers::default()
+    };
+    // Two people, each with another server as home.
+    let of_ann = vec![door("a", &first), door("b", &second)];
+    let of_ben = vec![door("b", &second), door("a", &first)];
+    let mut taken = [0, 0];
+    for n in 0..12 {
+        let meeting = format!("meeting {n}");
+        let join = (Placement::Meeting, meeting.as_str());
+        let ann = join_one_of(of_ann.clone(), join.0, join.1, &mut told).await;
+        let ben = join_one_of(of_ben.clone(), join.0, join.1, &mut told).await;
+        assert_eq!(ann, ben, "{meeting}");
+        taken[ann] += 1;
+    }
+    assert!(
+        taken[0] > 0 && taken[1] > 0,
+        "meetings are on both: {taken:?}"
+    );
+    let anywhere = Placement::Anywhere;
+    let ann = join_one_of(of_ann, anywhere, "m", &mut told).await;
+    let ben = join_one_of(of_ben, anywhere, "m", &mut told).await;
+    assert_eq!((ann, ben), (0, 1), "each at home");
 }

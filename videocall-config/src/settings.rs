@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use videocall_node::NodeConfig;
 
 const HTTP_PORT: u16 = 8080;
@@ -39,10 +39,8 @@ pub enum SettingsError {
     #[error("{0}")]
     Contradiction(&'static str),
     /// Not the address of a server.
-    #[error(
-        "--peer-urls: `{0}` is not an address like https://b.example.org or https://10.0.0.2:8443"
-    )]
-    Peer(String),
+    #[error("{0}: `{1}` is not an address like https://b.example.org or https://10.0.0.2:8443")]
+    Origin(&'static str, String),
 }
 
 /// Form of the log.
@@ -54,6 +52,17 @@ pub enum LogFormat {
     Human,
     /// One JSON object a line.
     Json,
+}
+
+/// Which of the servers of an installation people join at, among those about equally near.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Placement {
+    /// All people of a meeting at the same one.
+    #[default]
+    Meeting,
+    /// Each at the one that the page came from.
+    Anywhere,
 }
 
 /// Settings as given; whatever is absent comes from the file or is the default.
@@ -115,8 +124,13 @@ pub struct Settings {
     )]
     nats_url: Option<String>,
 
+    /// Public address of this server, by which --peer-urls of the others name it, e.g.
+    /// https://a.example.org [default: the address that the page was loaded from]
+    #[arg(long, env = "VIDEOCALL_PUBLIC_URL", value_name = "URL")]
+    public_url: Option<String>,
+
     /// Public addresses of the other servers of this installation, comma-separated, e.g.
-    /// https://b.example.org: people join at the nearest, and move when theirs goes away
+    /// https://b.example.org: people join at one of the nearest, and move when theirs goes away
     #[arg(
         long,
         env = "VIDEOCALL_PEER_URLS",
@@ -124,6 +138,11 @@ pub struct Settings {
         value_delimiter = ','
     )]
     peer_urls: Option<Vec<String>>,
+
+    /// Which of the servers that are about equally near people join at: `meeting`, all of a meeting
+    /// at the same, or `anywhere`, each at the one that the page came from [default: meeting]
+    #[arg(long, env = "VIDEOCALL_PLACEMENT", value_name = "PLACEMENT")]
+    placement: Option<Placement>,
 
     /// Whether people may join without an account [default: true]
     #[arg(long, env = "VIDEOCALL_GUESTS", value_name = "BOOL")]
@@ -169,8 +188,12 @@ pub struct Config {
     pub ui_dir: PathBuf,
     /// Where other nodes are.
     pub nats_url: Option<String>,
+    /// Origin of this server, as browsers reach it.
+    pub public_url: Option<String>,
     /// Origins of the other servers of this installation, as browsers reach them.
     pub peer_urls: Vec<String>,
+    /// Which of them people join at.
+    pub placement: Placement,
     /// Whether guests may join.
     pub guests: bool,
     /// Limits.
@@ -206,7 +229,8 @@ impl Settings {
             })?;
             let given = &mut self;
             or_file!(given, file: http_listen webtransport_listen webtransport_url lan
-                tls_certificate tls_key ui_dir nats_url peer_urls guests max_sessions max_meetings
+                tls_certificate tls_key ui_dir nats_url public_url peer_urls
+                placement guests max_sessions max_meetings
                 drain_seconds log_format log);
         }
         self.with_defaults()
@@ -236,10 +260,16 @@ impl Settings {
             ));
         }
         let peer_urls = self.peer_urls.unwrap_or_default();
-        let peer_urls: Result<_, _> = peer_urls.into_iter().map(origin).collect();
+        let peer_urls: Result<_, _> = peer_urls
+            .into_iter()
+            .map(|url| origin("--peer-urls", url))
+            .collect();
+        let public_url = self.public_url.map(|url| origin("--public-url", url));
         let defaults = NodeConfig::default();
         Ok(Config {
+            public_url: public_url.transpose()?,
             peer_urls: peer_urls?,
+            placement: self.placement.unwrap_or_default(),
             http_listen: self
                 .http_listen
                 .unwrap_or_else(|| addresses(lan, HTTP_PORT)),
@@ -266,7 +296,7 @@ impl Settings {
 }
 
 /// Scheme, host and port and nothing else: browsers are told it in a header, too.
-fn origin(url: String) -> Result<String, SettingsError> {
+fn origin(flag: &'static str, url: String) -> Result<String, SettingsError> {
     let trimmed = url.trim_end_matches('/');
     let rest = trimmed
         .strip_prefix("https://")
@@ -274,7 +304,7 @@ fn origin(url: String) -> Result<String, SettingsError> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
     match rest {
         Some(rest) if !rest.is_empty() && rest.chars().all(is_part) => Ok(trimmed.to_owned()),
-        _ => Err(SettingsError::Peer(url)),
+        _ => Err(SettingsError::Origin(flag, url)),
     }
 }
 
@@ -355,8 +385,10 @@ mod tests {
             ["https://b.example.org", "http://[::1]:8080"]
         );
         for wrong in ["b.example.org", "https://b/path", "https://", "https://b;c"] {
-            let error = resolve(&["--peer-urls", wrong]).unwrap_err().to_string();
-            assert!(error.contains(wrong), "{error}");
+            for flag in ["--peer-urls", "--public-url"] {
+                let error = resolve(&[flag, wrong]).unwrap_err().to_string();
+                assert!(error.contains(wrong) && error.contains(flag), "{error}");
+            }
         }
     }
 

@@ -8,6 +8,7 @@ pub mod ladder;
 pub mod outbox;
 pub mod packetizer;
 pub mod reception;
+mod rendezvous;
 pub mod select;
 pub mod session;
 pub mod simulcast;

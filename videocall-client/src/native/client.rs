@@ -26,6 +26,7 @@ use super::{
 };
 use crate::core::{
     reception::{Figures, Reception},
+    select::Placement,
     session::{Event, Session},
 };
 
@@ -40,6 +41,8 @@ pub struct JoinOptions {
     /// The servers of an installation, any of which carries the meeting; the first is preferred
     /// unless another is much nearer.
     pub servers: Vec<Servers>,
+    /// How to choose among those that are about equally near.
+    pub placement: Placement,
     /// Name of the meeting.
     pub meeting: String,
     /// Id of the guest.
@@ -211,7 +214,7 @@ impl Driver {
         let start = Instant::now();
         Self {
             session,
-            choice: Choice::new(options.servers),
+            choice: Choice::new(options.servers, &options.meeting, options.placement),
             path,
             start,
             sending: Arc::new(Sending::new(start)),
@@ -248,7 +251,7 @@ impl Driver {
     /// Opens a connection; commands are heard meanwhile.
     async fn open(&mut self) {
         let (now, path) = (self.now(), self.path.clone());
-        let mut choice = std::mem::replace(&mut self.choice, Choice::new(Vec::new()));
+        let mut choice = std::mem::take(&mut self.choice);
         let opened = {
             let mut opening = pin!(async {
                 let servers = choice.choose(now).await;

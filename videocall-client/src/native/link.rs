@@ -31,6 +31,9 @@ pub enum Trust {
 /// Where to join. At least one address is needed.
 #[derive(Clone, Debug, Default)]
 pub struct Servers {
+    /// Such as `https://example.org`: the address by which all people know this server, so that
+    /// those of a meeting choose the same.
+    pub origin: Option<String>,
     /// Such as `https://example.org:4433`.
     pub webtransport: Option<String>,
     /// Such as `wss://example.org`.

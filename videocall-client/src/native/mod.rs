@@ -14,3 +14,5 @@ mod webtransport;
 
 pub use client::{Client, Handle, JoinOptions, Stopped};
 pub use link::{OpenError, Servers, Trust};
+
+pub use crate::core::select::Placement;

@@ -151,7 +151,7 @@ fn start(command: Command, data: &JsValue) {
     let engine = Rc::new_cyclic(|this| {
         RefCell::new(Engine {
             this: this.clone(),
-            servers: Selection::new(origin.clone()),
+            servers: Selection::new(origin.clone(), &meeting),
             server: origin,
             path,
             preference: transport,
