@@ -11,12 +11,25 @@ import { allTogether, leaveAll, meet } from '../lib/meet.mjs';
 import { Server } from '../lib/processes.mjs';
 
 const { ann, ben } = PEOPLE;
-const root = process.getuid() === 0;
 const namespace = `videocall-${process.pid}`;
 const inside = ['ip', 'netns', 'exec', namespace];
-const run = (...words) => execFileSync(words[0], words.slice(1), { env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` } });
+const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
+const run = (...words) => execFileSync(words[0], words.slice(1), { env, stdio: 'pipe' });
 
-describe('a network without UDP', { skip: root ? false : 'network namespaces need root' }, () => {
+// Containers may refuse namespaces to root, too.
+function refused() {
+  try {
+    run('ip', 'netns', 'add', namespace);
+    run('ip', 'netns', 'delete', namespace);
+    return false;
+  } catch (error) {
+    const why = String(error.stderr ?? error).trim();
+    console.log(`SKIPPED: a network without UDP: no network namespace: ${why}`);
+    return why;
+  }
+}
+
+describe('a network without UDP', { skip: refused() }, () => {
   let server;
   let people = [];
   let folder;
