@@ -156,6 +156,20 @@ pub struct Settings {
     #[arg(long, env = "VIDEOCALL_MAX_MEETINGS", value_name = "NUMBER")]
     max_meetings: Option<usize>,
 
+    /// Memory of the process, in MiB, over which nobody more is let in
+    /// [default: 85 % of the machine's or the container's]
+    #[arg(long, env = "VIDEOCALL_MAX_MEMORY_MIB", value_name = "MIB")]
+    max_memory_mib: Option<u64>,
+
+    /// Part of all processors, in percent, over which nobody more is let in [default: 95]
+    #[arg(long, env = "VIDEOCALL_MAX_CPU_PERCENT", value_name = "PERCENT",
+        value_parser = clap::value_parser!(u8).range(1..=100))]
+    max_cpu_percent: Option<u8>,
+
+    /// Megabits a second to participants over which nobody more is let in [default: none]
+    #[arg(long, env = "VIDEOCALL_MAX_EGRESS_MBPS", value_name = "MBPS")]
+    max_egress_mbps: Option<u64>,
+
     /// Seconds that participants get to move elsewhere at shutdown [default: 10]
     #[arg(long, env = "VIDEOCALL_DRAIN_SECONDS", value_name = "SECONDS")]
     drain_seconds: Option<u64>,
@@ -230,8 +244,8 @@ impl Settings {
             let given = &mut self;
             or_file!(given, file: http_listen webtransport_listen webtransport_url lan
                 tls_certificate tls_key ui_dir nats_url public_url peer_urls
-                placement guests max_sessions max_meetings
-                drain_seconds log_format log);
+                placement guests max_sessions max_meetings max_memory_mib max_cpu_percent
+                max_egress_mbps drain_seconds log_format log);
         }
         self.with_defaults()
     }
@@ -266,6 +280,16 @@ impl Settings {
             .collect();
         let public_url = self.public_url.map(|url| origin("--public-url", url));
         let defaults = NodeConfig::default();
+        let mut budgets = defaults.budgets;
+        if let Some(mib) = self.max_memory_mib {
+            budgets.memory_bytes = mib.saturating_mul(1 << 20).max(1);
+        }
+        if let Some(percent) = self.max_cpu_percent {
+            budgets.cpu_share = f64::from(percent.clamp(1, 100)) / 100.0;
+        }
+        if let Some(mbps) = self.max_egress_mbps {
+            budgets.egress_bps = mbps.saturating_mul(1_000_000).max(1);
+        }
         Ok(Config {
             public_url: public_url.transpose()?,
             peer_urls: peer_urls?,
@@ -286,6 +310,7 @@ impl Settings {
             node: NodeConfig {
                 max_sessions: self.max_sessions.unwrap_or(defaults.max_sessions),
                 max_meetings: self.max_meetings.unwrap_or(defaults.max_meetings),
+                budgets,
                 ..defaults
             },
             drain: Duration::from_secs(self.drain_seconds.unwrap_or(10)),

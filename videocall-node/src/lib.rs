@@ -15,10 +15,12 @@ pub mod bus;
 mod meeting;
 mod metrics;
 mod node;
+mod overload;
 mod peers;
 mod session;
 
 pub use admission::{Admission, Admitted, GuestAdmission, JoinRequest, Refusal, Transport};
 pub use node::{Health, Node, NodeConfig};
+pub use overload::{Budgets, Resource};
 pub use session::{Room, Session};
 pub use videocall_relay::{Fatal, Outgoing, Packet, PathEstimate, RelayConfig};

@@ -13,6 +13,7 @@ use tokio::{sync::Notify, task::AbortHandle, time};
 use tracing::{debug, warn};
 use videocall_relay::{Egress, Fatal, Joined, Meeting, Output};
 use videocall_types::{
+    close::CloseReason,
     ids::{MeetingId, NodeId, SessionId},
     wire::bus::{BusControl, bus_control},
 };
@@ -105,7 +106,11 @@ impl MeetingShell {
     pub(crate) fn leave(&self, session: SessionId) {
         let mut inner = self.inner.lock();
         inner.meeting.leave(now(), session);
-        inner.ends.remove(&session);
+        if let Some(end) = inner.ends.remove(&session) {
+            let all = CloseReason::ALL;
+            let place = end.and_then(|end| all.iter().position(|it| *it == end.reason));
+            self.environment.ended[place.unwrap_or(all.len())].fetch_add(1, Relaxed);
+        }
         self.settle(&mut inner);
     }
 

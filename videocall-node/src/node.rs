@@ -2,10 +2,10 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock, Weak,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use parking_lot::Mutex;
@@ -22,8 +22,12 @@ use crate::{
     admission::{Admission, JoinRequest, Refusal, Transport},
     bus::Bus,
     meeting::MeetingShell,
+    overload::{self, Budgets, Overload, Usage},
     session::Session,
 };
+
+/// Seconds after which whoever was refused for overload may ask again.
+const RETRY_AFTER: std::ops::Range<u32> = 5..15;
 
 /// Limits of a node.
 #[derive(Clone, Debug)]
@@ -38,6 +42,8 @@ pub struct NodeConfig {
     pub roster_refresh: Duration,
     /// A node that was not heard of for so long is gone; a few times `roster_refresh`.
     pub node_timeout: Duration,
+    /// How much the node may use before it refuses new people.
+    pub budgets: Budgets,
 }
 
 impl Default for NodeConfig {
@@ -48,6 +54,7 @@ impl Default for NodeConfig {
             max_sessions: 20_000,
             roster_refresh: Duration::from_secs(5),
             node_timeout: Duration::from_secs(15),
+            budgets: Budgets::default(),
         }
     }
 }
@@ -74,6 +81,10 @@ pub(crate) struct Shared {
     pub(crate) sessions: [AtomicUsize; 2],
     pub(crate) joined: AtomicU64,
     pub(crate) refused: AtomicU64,
+    /// Of those, for want of memory, processor time or bandwidth.
+    pub(crate) refused_overloaded: AtomicU64,
+    pub(crate) overload: Arc<Overload>,
+    watch: OnceLock<()>,
     draining: AtomicBool,
     left: Notify,
 }
@@ -84,6 +95,9 @@ pub(crate) struct Environment {
     pub(crate) config: NodeConfig,
     pub(crate) relay: Arc<RelayConfig>,
     pub(crate) counters: Arc<Counters>,
+    /// Sessions that ended, by the place of their reason in [`CloseReason::ALL`]; last those whose
+    /// connection was lost without a word.
+    pub(crate) ended: [AtomicU64; CloseReason::ALL.len() + 1],
     pub(crate) bus: Arc<dyn Bus>,
     /// Of the last roster that was told, of whichever meeting.
     pub(crate) roster_version: AtomicU64,
@@ -93,6 +107,8 @@ impl Node {
     /// A node that takes participants at once.
     pub fn new(config: NodeConfig, bus: Arc<dyn Bus>, admission: Arc<dyn Admission>) -> Self {
         crate::metrics::describe();
+        let overload = Overload::new(config.budgets);
+        overload.note(Instant::now(), Usage::of_this_process(0));
         Self {
             shared: Arc::new(Shared {
                 environment: Arc::new(Environment {
@@ -100,6 +116,7 @@ impl Node {
                     relay: Arc::new(config.relay.clone()),
                     config,
                     counters: Arc::default(),
+                    ended: Default::default(),
                     bus,
                     roster_version: AtomicU64::new(0),
                 }),
@@ -108,6 +125,9 @@ impl Node {
                 sessions: Default::default(),
                 joined: AtomicU64::new(0),
                 refused: AtomicU64::new(0),
+                refused_overloaded: AtomicU64::new(0),
+                overload,
+                watch: OnceLock::new(),
                 draining: AtomicBool::new(false),
                 left: Notify::new(),
             }),
@@ -138,6 +158,7 @@ impl Node {
         let shared = &self.shared;
         let config = &shared.environment.config;
         self.refuse_while_draining()?;
+        self.refuse_while_overloaded()?;
         let admitted = shared.admission.admit(request).await?;
         let guard = SessionGuard::new(self, request.transport).ok_or_else(|| {
             Refusal::unavailable(CloseReason::Full, "the server is full: try again later")
@@ -182,6 +203,21 @@ impl Node {
             CloseReason::GoingAway,
             "the server is shutting down: try another",
         ))
+    }
+
+    /// Before anything is done for whoever asks: that would make it worse.
+    fn refuse_while_overloaded(&self) -> Result<(), Refusal> {
+        let shared = &self.shared;
+        shared.watch.get_or_init(|| {
+            tokio::spawn(watch(Arc::downgrade(shared)));
+        });
+        let Some(resource) = shared.overload.exceeded() else {
+            return Ok(());
+        };
+        shared.refused_overloaded.fetch_add(1, Relaxed);
+        // Not all at once again.
+        let retry_after = rand::random_range(RETRY_AFTER);
+        Err(Refusal::overloaded(resource, retry_after))
     }
 
     /// Takes no one any more, tells everybody to go elsewhere, and waits until they have, at most
@@ -234,10 +270,31 @@ impl Node {
         if draining {
             problems.push("shutting down".to_owned());
         }
+        let exceeded = self.shared.overload.exceeded();
+        if let Some(resource) = exceeded {
+            let what = resource.text();
+            problems.push(format!("overloaded: no {what} left for more participants"));
+        }
         Health {
-            ready: !draining,
+            ready: !draining && exceeded.is_none(),
             problems,
         }
+    }
+}
+
+/// Looks at what the process uses for as long as there is a node.
+async fn watch(shared: Weak<Shared>) {
+    let mut looks = time::interval(overload::INTERVAL);
+    looks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+    loop {
+        looks.tick().await;
+        let Some(shared) = shared.upgrade() else {
+            return;
+        };
+        let sent = shared.environment.counters.outgoing();
+        let bytes = sent.iter().map(|(_, bytes)| bytes).sum();
+        let usage = Usage::of_this_process(bytes);
+        shared.overload.note(Instant::now(), usage);
     }
 }
 

@@ -212,6 +212,7 @@ impl Egress {
     pub(crate) fn close(&self) {
         let mut queue = self.queue.lock();
         queue.closed = true;
+        self.counters.delays.add(&mut queue.delays);
         queue.audio.clear();
         queue.pictures.clear();
         queue.picture_bytes = 0;

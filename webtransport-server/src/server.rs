@@ -186,10 +186,24 @@ async fn handshake(
 async fn refuse(request: SessionRequest, refusal: &Refusal, remote: SocketAddr) {
     debug!(%remote, reason = %refusal.text, "refused");
     if let Ok(Ok(connection)) = time::timeout(HANDSHAKE_TIMEOUT, request.accept()).await {
+        // The text alone does not say when to come back.
+        if refusal.retry_after.is_some() {
+            let packet = refusal.to_packet();
+            let told = tell(&connection, &packet);
+            let _ = time::timeout(Duration::from_secs(2), told).await;
+        }
         let code = VarInt::from_u32(refusal.reason.code());
         connection.close(code, refusal.text.as_bytes());
         let _ = time::timeout(Duration::from_secs(2), connection.closed()).await;
     }
+}
+
+/// Sends one packet on a stream of its own, and waits until it has arrived.
+async fn tell(connection: &Connection, packet: &[u8]) -> Option<()> {
+    let mut stream = connection.open_uni().await.ok()?.await.ok()?;
+    stream.write_all(packet).await.ok()?;
+    stream.finish().await.ok()?;
+    stream.quic_stream_mut().stopped().await.ok().map(drop)
 }
 
 /// `/lobby/{user}/{meeting}` or `/lobby?token=…`.

@@ -21,7 +21,7 @@ use tokio::{
     time,
 };
 use tracing::{debug, info};
-use videocall_node::{Fatal, Outgoing, Room, Session};
+use videocall_node::{Fatal, Outgoing, Packet, Refusal, Room, Session};
 use videocall_types::{close::CloseReason, limits::MAX_PACKET_BYTES};
 
 use super::{
@@ -72,6 +72,31 @@ pub(crate) async fn run<T: Socket>(io: T, received: Bytes, session: Session) {
     info!(reason = ?fatal.reason, text = fatal.text, "closed");
     if !is_gone {
         let _ = time::timeout(LAST_WORDS, connection.say_good_bye(&fatal)).await;
+    }
+}
+
+/// Tells somebody for whom there is no place now why, and when to come back. A browser does not
+/// let its page see the status of a request that was refused.
+pub(crate) async fn refuse<T: Socket>(mut io: T, refusal: &Refusal) -> io::Result<()> {
+    let packet = Packet::control(refusal.to_packet());
+    let fatal = Fatal::with_text(refusal.reason, refusal.text.as_str());
+    let close = close_frame(&fatal);
+    let words = [packet.websocket_head(), packet.bytes(), &close].concat();
+    io.write_all(&words).await?;
+    last_word(&mut io).await
+}
+
+/// Nothing more is said; waits for the peer to close its side, so that it reads what was before the
+/// connection is gone.
+async fn last_word<T: Socket>(io: &mut T) -> io::Result<()> {
+    io.shutdown().await?;
+    let mut rest = [0; 512];
+    loop {
+        let mut buffer = ReadBuf::new(&mut rest);
+        poll_fn(|cx| Pin::new(&mut *io).poll_read(cx, &mut buffer)).await?;
+        if buffer.filled().is_empty() {
+            return Ok(());
+        }
     }
 }
 
@@ -194,8 +219,7 @@ impl<T: Socket> Connection<T> {
         Ok(())
     }
 
-    /// Sends what was begun, the last control messages and the close frame, and waits for the peer
-    /// to close its side, so that it reads them before the connection is gone.
+    /// Sends what was begun, the last control messages and the close frame.
     async fn say_good_bye(&mut self, fatal: &Fatal) -> io::Result<()> {
         loop {
             poll_fn(|cx| self.unsent.poll_write(&mut self.io, cx)).await?;
@@ -207,15 +231,7 @@ impl<T: Socket> Connection<T> {
             }
         }
         self.io.write_all(&close_frame(fatal)).await?;
-        self.io.shutdown().await?;
-        let mut rest = [0; 512];
-        loop {
-            let mut buffer = ReadBuf::new(&mut rest);
-            poll_fn(|cx| Pin::new(&mut self.io).poll_read(cx, &mut buffer)).await?;
-            if buffer.filled().is_empty() {
-                return Ok(());
-            }
-        }
+        last_word(&mut self.io).await
     }
 }
 

@@ -62,8 +62,17 @@ where
 {
     let (accepted, session) = match join(&request, &shared).await {
         Ok(joined) => joined,
-        Err(refused) => {
-            let refuse = send_refusal(&mut framed, refused);
+        Err(Refused::Now(response, text)) => {
+            let refuse = send_refusal(&mut framed, response, text);
+            return time::timeout(ANSWER_TIMEOUT, refuse).await?;
+        }
+        Err(Refused::UntilLater(accepted, refusal)) => {
+            drop((request, shared));
+            let refuse = async {
+                let message = Message::Item((accepted, BodySize::None));
+                framed.send(message).await.map_err(io::Error::other)?;
+                connection::refuse(framed.into_parts().io, &refusal).await
+            };
             return time::timeout(ANSWER_TIMEOUT, refuse).await?;
         }
     };
@@ -80,11 +89,18 @@ where
     Ok(())
 }
 
-/// A response without a body, and the text of its body.
-type Refused = (Response<()>, String);
+/// Why somebody is not let in.
+enum Refused {
+    /// By a response, and the text of its body.
+    Now(Response<()>, String),
+    /// May come back: accepted by this response, to be told when.
+    UntilLater(Response<()>, Refusal),
+}
 
 async fn join(request: &Request, shared: &Shared) -> Result<(Response<()>, Session), Refused> {
-    let text = |status, error: &dyn Display| (Response::with_body(status, ()), error.to_string());
+    let text = |status, error: &dyn Display| {
+        Refused::Now(Response::with_body(status, ()), error.to_string())
+    };
     let target = Target::parse(request.uri().path(), request.uri().query())
         .ok_or_else(|| text(StatusCode::NOT_FOUND, &"nothing to upgrade here"))?;
     let mut accepted = actix_http::ws::handshake(request.head())
@@ -100,11 +116,20 @@ async fn join(request: &Request, shared: &Shared) -> Result<(Response<()>, Sessi
         transport: Transport::WebSocket,
         remote,
     };
-    let session = shared.node.join(join).await.map_err(|it| refusal(&it))?;
     let accepted = accepted
         .message_body(())
         .map_err(|error| text(StatusCode::INTERNAL_SERVER_ERROR, &error))?;
-    Ok((accepted, session))
+    match shared.node.join(join).await {
+        Ok(session) => Ok((accepted, session)),
+        Err(refusal) => {
+            debug!(reason = %refusal.text, "refused");
+            if refusal.retry_after.is_some() {
+                return Err(Refused::UntilLater(accepted, refusal));
+            }
+            let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
+            Err(text(status, &refusal.text))
+        }
+    }
 }
 
 /// What a path asks for.
@@ -141,20 +166,10 @@ impl Target {
     }
 }
 
-fn refusal(refusal: &Refusal) -> Refused {
-    debug!(reason = %refusal.text, "refused");
-    let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
-    let mut response = Response::with_body(status, ());
-    if let Some(seconds) = refusal.retry_after {
-        let headers = response.headers_mut();
-        headers.insert(header::RETRY_AFTER, seconds.into());
-    }
-    (response, refusal.text.clone())
-}
-
 async fn send_refusal<T>(
     framed: &mut Framed<T, Codec>,
-    (mut response, text): Refused,
+    mut response: Response<()>,
+    text: String,
 ) -> io::Result<()>
 where
     T: AsyncRead + AsyncWrite + Unpin,

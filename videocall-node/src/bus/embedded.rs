@@ -174,6 +174,7 @@ impl Bus for EmbeddedBus {
             connected: true,
             problems: Vec::new(),
             dropped: self.shared.dropped.load(Relaxed),
+            ..BusHealth::default()
         }
     }
 }

@@ -3,7 +3,7 @@
 mod embedded;
 mod nats;
 
-use std::pin::Pin;
+use std::{pin::Pin, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -57,6 +57,8 @@ pub struct BusHealth {
     pub problems: Vec<String>,
     /// Messages that could not be sent since the start.
     pub dropped: u64,
+    /// How long a message took last from here through the bus and back.
+    pub lag: Duration,
 }
 
 /// Where a media packet belongs.
