@@ -27,6 +27,8 @@ const FLOOR_GAP: Duration = Duration::from_secs(5);
 /// control for WebRTC (draft-ietf-rmcat-gcc-02, section 6).
 const HIGH_LOSS: f32 = 0.10;
 const LOW_LOSS: f32 = 0.02;
+/// Pictures that stand still for more of the time are too large.
+const LONG_FREEZE: f32 = 0.3;
 /// A round trip that is longer by this than at its best has a queue in it.
 const LONG_QUEUE: Duration = Duration::from_millis(400);
 /// Attempts at more are put off so often because the transport does not think that there is room.
@@ -37,6 +39,8 @@ const DOUBTS: u8 = 2;
 pub(crate) enum Finding {
     /// This part of the sound was lost, 0 to 1.
     Loss(f32),
+    /// For this part of the time pictures stood still, 0 to 1.
+    Frozen(f32),
     /// Bits a second that the receiver thinks it can get.
     Available(u64),
     /// The round trip is longer by this than at its best.
@@ -120,7 +124,9 @@ impl Congestion {
                 let later = now + config.step_up_after;
                 self.step_up_at = self.step_up_at.map(|at| at.max(later));
             }
-            Finding::Loss(_) => {}
+            // Over TCP losses do not show otherwise; smaller pictures are held up less.
+            Finding::Frozen(part) if part > LONG_FREEZE => self.signal_once(Cause::Loss),
+            Finding::Loss(_) | Finding::Frozen(_) => {}
             Finding::Available(bps) => {
                 self.available_bps = Some(bps);
                 if bps < self.rate.bps / 5 * 4 {

@@ -83,6 +83,7 @@ impl Reports {
         }
         self.sound.push_back(sound);
         found.extend(self.loss().map(Finding::Loss));
+        found.extend(frozen(report).map(Finding::Frozen));
         found
     }
 
@@ -94,6 +95,19 @@ impl Reports {
         let lost = missing.min(sum(|sound| sound.lost));
         (taken >= LEAST_PACKETS).then(|| lost as f32 / taken as f32)
     }
+}
+
+/// The part of the interval in which pictures stood still, on the mean of all pictures: where only
+/// one does, its publisher is the cause.
+fn frozen(report: &ReceiverReport) -> Option<f32> {
+    let pictures = report.streams.iter().filter(|stream| !is_sound(stream));
+    let (mut count, mut still_ms) = (0u32, 0.0);
+    for stream in pictures {
+        count += 1;
+        still_ms += stream.impaired_ms.min(report.interval_ms) as f32;
+    }
+    let shown_ms = report.interval_ms as f32 * count as f32;
+    (shown_ms > 0.0).then(|| still_ms / shown_ms)
 }
 
 fn is_sound(stream: &StreamReport) -> bool {
@@ -140,6 +154,25 @@ mod tests {
         assert_eq!(loss_of(&[(0, 0), (50, 900), (50, 0)]), Some(0.0), "a gap");
         assert_eq!(loss_of(&[(0, 0), (20, 0), (20, 0)]), Some(0.0), "silent");
         assert_eq!(loss_of(&[(0, 0)]), None, "nothing to compare with");
+    }
+
+    #[test]
+    fn one_picture_that_stands_still_among_many_says_little_of_the_path() {
+        let pictures = |still_ms: &[u32]| {
+            let streams = still_ms.iter().map(|&impaired_ms| StreamReport {
+                kind: MediaKind::Video.into(),
+                impaired_ms,
+                ..StreamReport::default()
+            });
+            frozen(&ReceiverReport {
+                streams: streams.collect(),
+                ..report(50, 0)
+            })
+        };
+        assert_eq!(pictures(&[500]), Some(0.5));
+        assert_eq!(pictures(&[1000, 0, 0, 0]), Some(0.25));
+        assert_eq!(pictures(&[u32::MAX]), Some(1.0));
+        assert_eq!(frozen(&report(50, 0)), None);
     }
 
     #[test]

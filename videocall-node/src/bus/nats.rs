@@ -274,7 +274,9 @@ async fn send(client: Client, mut commands: mpsc::Receiver<Command>, status: Arc
     while let Some(command) = commands.recv().await {
         if client.connection_state() != State::Connected {
             // Old media is of no use, and the rest is told anew after the connection is back.
-            status.dropped.fetch_add(1, Relaxed);
+            if !matches!(command, Command::Probe(_)) {
+                status.dropped.fetch_add(1, Relaxed);
+            }
             continue;
         }
         let (subject, payload) = match command {

@@ -201,6 +201,9 @@ impl Reception {
         while let Some(frame) = self.buffer.pop(now) {
             let made = Duration::from_micros(frame.routing.capture_us);
             self.shown.push((now, now.saturating_sub(made)));
+            if let Some(publisher) = self.publisher {
+                handle.shown(publisher, &frame.routing);
+            }
             if self.judges(now) {
                 self.highest_layer = self.highest_layer.max(Some(frame.routing.spatial));
             }
