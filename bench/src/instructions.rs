@@ -92,7 +92,6 @@ pub(crate) fn core(kind: &str, packets: u64) -> Result<()> {
                 session: SessionId::new(number).context("a session")?,
                 user_id: String::from("user"),
                 display_name: String::from("user"),
-                secret: [0; 16],
                 joined_ms: 0,
             },
         );

@@ -9,10 +9,12 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
-use videocall_node::NodeConfig;
+use videocall_node::{Limits, NodeConfig, Rate, RelayConfig};
 
 const HTTP_PORT: u16 = 8080;
 const WEBTRANSPORT_PORT: u16 = 4433;
+/// What a WebTransport session needs before it publishes.
+const LEAST_STREAMS: u32 = 16;
 /// What the HTTP library says of its threads is of no use to an operator.
 const LOG: &str = "info,actix_server=warn";
 
@@ -170,6 +172,75 @@ pub struct Settings {
     #[arg(long, env = "VIDEOCALL_MAX_EGRESS_MBPS", value_name = "MBPS")]
     max_egress_mbps: Option<u64>,
 
+    /// Seconds of silence after which a session ends [default: 30]
+    #[arg(
+        long,
+        env = "VIDEOCALL_SESSION_TIMEOUT_SECONDS",
+        value_name = "SECONDS"
+    )]
+    session_timeout_seconds: Option<u64>,
+
+    /// Seconds between two pings [default: 5]
+    #[arg(long, env = "VIDEOCALL_HEARTBEAT_SECONDS", value_name = "SECONDS")]
+    heartbeat_seconds: Option<u64>,
+
+    /// Pings without an answer after which a session ends [default: 3]
+    #[arg(long, env = "VIDEOCALL_HEARTBEAT_MISSED", value_name = "NUMBER")]
+    heartbeat_missed: Option<u32>,
+
+    /// Seconds for which a ticket to resume a session is good; alike on all servers
+    /// [default: 3600]
+    #[arg(long, env = "VIDEOCALL_TICKET_SECONDS", value_name = "SECONDS")]
+    ticket_seconds: Option<u64>,
+
+    /// Streams that a WebTransport client may have open at once [default: 100]
+    #[arg(long, env = "VIDEOCALL_STREAMS_PER_SESSION", value_name = "NUMBER")]
+    streams_per_session: Option<u32>,
+
+    /// Bytes that a WebTransport client may send on a stream before any are read
+    /// [default: 1048576]
+    #[arg(long, env = "VIDEOCALL_STREAM_WINDOW_BYTES", value_name = "BYTES")]
+    stream_window_bytes: Option<u32>,
+
+    /// Packets that one connection may send each second; 0 for no limit [default: 1000]
+    #[arg(long, env = "VIDEOCALL_MAX_MESSAGES_PER_SECOND", value_name = "NUMBER")]
+    max_messages_per_second: Option<u64>,
+
+    /// Bytes that one connection may send each second; 0 for no limit [default: 5000000]
+    #[arg(long, env = "VIDEOCALL_MAX_BYTES_PER_SECOND", value_name = "BYTES")]
+    max_bytes_per_second: Option<u64>,
+
+    /// Packets that all connections together may send each second; 0 for no limit
+    /// [default: 200000]
+    #[arg(
+        long,
+        env = "VIDEOCALL_NODE_MESSAGES_PER_SECOND",
+        value_name = "NUMBER"
+    )]
+    node_messages_per_second: Option<u64>,
+
+    /// Bytes that all connections together may send each second; 0 for no limit
+    /// [default: 500000000]
+    #[arg(long, env = "VIDEOCALL_NODE_BYTES_PER_SECOND", value_name = "BYTES")]
+    node_bytes_per_second: Option<u64>,
+
+    /// Seconds of these four that are saved up while less is sent [default: 2]
+    #[arg(long, env = "VIDEOCALL_BURST_SECONDS", value_name = "SECONDS")]
+    burst_seconds: Option<u64>,
+
+    /// Connections that one address may begin each second, ten times as many at once; 0 for no
+    /// limit, as behind a proxy [default: 200]
+    #[arg(long, env = "VIDEOCALL_HANDSHAKES_PER_SECOND", value_name = "NUMBER")]
+    handshakes_per_second: Option<u64>,
+
+    /// WebTransport handshakes that may be unfinished at once [default: 2048]
+    #[arg(long, env = "VIDEOCALL_MAX_HANDSHAKES", value_name = "NUMBER")]
+    max_handshakes: Option<usize>,
+
+    /// Seconds that a client gets from connecting to its request to join [default: 10]
+    #[arg(long, env = "VIDEOCALL_HANDSHAKE_SECONDS", value_name = "SECONDS")]
+    handshake_seconds: Option<u64>,
+
     /// Seconds that participants get to move elsewhere at shutdown [default: 10]
     #[arg(long, env = "VIDEOCALL_DRAIN_SECONDS", value_name = "SECONDS")]
     drain_seconds: Option<u64>,
@@ -212,6 +283,8 @@ pub struct Config {
     pub guests: bool,
     /// Limits.
     pub node: NodeConfig,
+    /// How long a ticket to resume a session is good.
+    pub ticket_lifetime: Duration,
     /// How long a shutdown waits.
     pub drain: Duration,
     /// Form of the log.
@@ -245,12 +318,17 @@ impl Settings {
             or_file!(given, file: http_listen webtransport_listen webtransport_url lan
                 tls_certificate tls_key ui_dir nats_url public_url peer_urls
                 placement guests max_sessions max_meetings max_memory_mib max_cpu_percent
-                max_egress_mbps drain_seconds log_format log);
+                max_egress_mbps session_timeout_seconds heartbeat_seconds heartbeat_missed
+                ticket_seconds streams_per_session stream_window_bytes max_messages_per_second
+                max_bytes_per_second node_messages_per_second node_bytes_per_second burst_seconds
+                handshakes_per_second max_handshakes handshake_seconds drain_seconds log_format
+                log);
         }
         self.with_defaults()
     }
 
     fn with_defaults(self) -> Result<Config, SettingsError> {
+        let (relay, limits) = (self.relay(), self.limits());
         let lan = self.lan.unwrap_or(false);
         let tls_files = match (self.tls_certificate, self.tls_key) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
@@ -274,11 +352,19 @@ impl Settings {
             ));
         }
         let peer_urls = self.peer_urls.unwrap_or_default();
-        let peer_urls: Result<_, _> = peer_urls
+        let peer_urls: Vec<_> = peer_urls
             .into_iter()
             .map(|url| origin("--peer-urls", url))
-            .collect();
+            .collect::<Result<_, _>>()?;
         let public_url = self.public_url.map(|url| origin("--public-url", url));
+        let ticket_lifetime = seconds(self.ticket_seconds, Duration::from_secs(3600));
+        let relay = RelayConfig {
+            ticket_renewal: ticket_lifetime / 2,
+            others_serve: self.nats_url.is_some() || !peer_urls.is_empty(),
+            other_servers: peer_urls.clone(),
+            ..relay
+        };
+        refuse_impossible(&relay, &limits, ticket_lifetime)?;
         let defaults = NodeConfig::default();
         let mut budgets = defaults.budgets;
         if let Some(mib) = self.max_memory_mib {
@@ -292,8 +378,9 @@ impl Settings {
         }
         Ok(Config {
             public_url: public_url.transpose()?,
-            peer_urls: peer_urls?,
+            peer_urls,
             placement: self.placement.unwrap_or_default(),
+            ticket_lifetime,
             http_listen: self
                 .http_listen
                 .unwrap_or_else(|| addresses(lan, HTTP_PORT)),
@@ -308,6 +395,8 @@ impl Settings {
             nats_url: self.nats_url,
             guests: self.guests.unwrap_or(true),
             node: NodeConfig {
+                relay,
+                limits,
                 max_sessions: self.max_sessions.unwrap_or(defaults.max_sessions),
                 max_meetings: self.max_meetings.unwrap_or(defaults.max_meetings),
                 budgets,
@@ -317,6 +406,84 @@ impl Settings {
             log_format: self.log_format.unwrap_or_default(),
             log: self.log.unwrap_or_else(|| LOG.to_owned()),
         })
+    }
+}
+
+impl Settings {
+    fn relay(&self) -> RelayConfig {
+        let defaults = RelayConfig::default();
+        RelayConfig {
+            session_timeout: seconds(self.session_timeout_seconds, defaults.session_timeout),
+            heartbeat_interval: seconds(self.heartbeat_seconds, defaults.heartbeat_interval),
+            heartbeat_missed: self.heartbeat_missed.unwrap_or(defaults.heartbeat_missed),
+            ..defaults
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        let defaults = Limits::default();
+        let rate = |given: Option<u64>, default: Rate| Rate {
+            per_second: given.unwrap_or(default.per_second),
+            burst: seconds(self.burst_seconds, default.burst),
+        };
+        Limits {
+            messages: rate(self.max_messages_per_second, defaults.messages),
+            bytes: rate(self.max_bytes_per_second, defaults.bytes),
+            node_messages: rate(self.node_messages_per_second, defaults.node_messages),
+            node_bytes: rate(self.node_bytes_per_second, defaults.node_bytes),
+            handshakes: Rate {
+                per_second: self
+                    .handshakes_per_second
+                    .unwrap_or(defaults.handshakes.per_second),
+                ..defaults.handshakes
+            },
+            max_handshakes: self.max_handshakes.unwrap_or(defaults.max_handshakes),
+            handshake_timeout: seconds(self.handshake_seconds, defaults.handshake_timeout),
+            max_streams: self.streams_per_session.unwrap_or(defaults.max_streams),
+            stream_window: self.stream_window_bytes.unwrap_or(defaults.stream_window),
+        }
+    }
+}
+
+fn seconds(given: Option<u64>, default: Duration) -> Duration {
+    given.map_or(default, Duration::from_secs)
+}
+
+/// What would end every session, or let none begin.
+fn refuse_impossible(
+    relay: &RelayConfig,
+    limits: &Limits,
+    ticket_lifetime: Duration,
+) -> Result<(), SettingsError> {
+    let impossible = [
+        (
+            relay.heartbeat_interval.is_zero() || relay.heartbeat_missed == 0,
+            "--heartbeat-seconds and --heartbeat-missed must be at least 1",
+        ),
+        (
+            relay.session_timeout <= relay.heartbeat_interval,
+            "--session-timeout-seconds must be more than --heartbeat-seconds",
+        ),
+        (
+            ticket_lifetime.is_zero(),
+            "--ticket-seconds must be at least 1",
+        ),
+        (
+            limits.messages.burst.is_zero(),
+            "--burst-seconds must be at least 1",
+        ),
+        (
+            limits.handshake_timeout.is_zero() || limits.max_handshakes == 0,
+            "--handshake-seconds and --max-handshakes must be at least 1",
+        ),
+        (
+            limits.max_streams < LEAST_STREAMS,
+            "--streams-per-session must be at least 16: HTTP/3 needs some for itself",
+        ),
+    ];
+    match impossible.iter().find(|(is_so, _)| *is_so) {
+        Some((_, text)) => Err(SettingsError::Contradiction(text)),
+        None => Ok(()),
     }
 }
 
@@ -344,90 +511,4 @@ fn addresses(lan: bool, port: u16) -> Vec<SocketAddr> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write;
-
-    use clap::Parser;
-
-    use super::*;
-
-    #[derive(Parser)]
-    struct Cli {
-        #[command(flatten)]
-        settings: Settings,
-    }
-
-    fn resolve(args: &[&str]) -> Result<Config, SettingsError> {
-        Cli::parse_from(["server"].iter().chain(args))
-            .settings
-            .resolve()
-    }
-
-    #[test]
-    fn a_flag_beats_the_file_and_the_file_the_default() {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        writeln!(
-            file,
-            "max-sessions = 7\nmax-meetings = 8\nlog-format = \"json\""
-        )
-        .unwrap();
-        let path = file.path().to_str().unwrap();
-        let config = resolve(&["--config", path, "--max-meetings", "9"]).unwrap();
-        assert_eq!((config.node.max_sessions, config.node.max_meetings), (7, 9));
-        assert_eq!(config.log_format, LogFormat::Json);
-        assert!(config.guests);
-    }
-
-    #[test]
-    fn a_wrong_name_in_the_file_is_told_with_its_place() {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        writeln!(file, "guests = true\nmax-sesions = 7").unwrap();
-        let error = resolve(&["--config", file.path().to_str().unwrap()])
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("line 2") && error.contains("max-sesions"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn half_a_certificate_is_refused() {
-        let error = resolve(&["--tls-key", "key.pem"]).unwrap_err().to_string();
-        assert!(error.contains("--tls-certificate"), "{error}");
-        let error = resolve(&["--config", "/nonexistent.toml"])
-            .unwrap_err()
-            .to_string();
-        assert!(error.contains("/nonexistent.toml"), "{error}");
-    }
-
-    #[test]
-    fn peers_are_origins() {
-        let given = "https://b.example.org/,http://[::1]:8080";
-        let config = resolve(&["--peer-urls", given]).unwrap();
-        assert_eq!(
-            config.peer_urls,
-            ["https://b.example.org", "http://[::1]:8080"]
-        );
-        for wrong in ["b.example.org", "https://b/path", "https://", "https://b;c"] {
-            for flag in ["--peer-urls", "--public-url"] {
-                let error = resolve(&[flag, wrong]).unwrap_err().to_string();
-                assert!(error.contains(wrong) && error.contains(flag), "{error}");
-            }
-        }
-    }
-
-    #[test]
-    fn only_the_lan_setting_opens_the_machine_to_others() {
-        let all_loopback = |config: &Config| {
-            config
-                .http_listen
-                .iter()
-                .chain(&config.webtransport_listen)
-                .all(|a| a.ip().is_loopback())
-        };
-        assert!(all_loopback(&resolve(&[]).unwrap()));
-        let lan = resolve(&["--lan"]).unwrap();
-        assert!(!all_loopback(&lan) && lan.https);
-    }
-}
+mod tests;

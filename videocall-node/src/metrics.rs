@@ -44,6 +44,18 @@ pub(crate) fn describe() {
         "Receivers moved to another layer"
     );
     describe_counter!(
+        "videocall_rate_limited_total",
+        "Packets dropped because one connection, or all of the node, sent too much"
+    );
+    describe_counter!(
+        "videocall_handshakes_refused_total",
+        "Connections refused because one address began too many"
+    );
+    describe_counter!(
+        "videocall_tickets_total",
+        "Tickets for resuming a session, by what became of them"
+    );
+    describe_counter!(
         "videocall_bus_dropped_total",
         "Messages the bus could not take"
     );
@@ -191,9 +203,27 @@ impl Node {
         gauge!("videocall_ready").set(if ready { 1.0 } else { 0.0 });
         let usage = shared.overload.usage();
         gauge!("process_resident_memory_bytes").set(usage.memory_bytes as f64);
+        self.update_limit_metrics();
         let bus = shared.environment.bus.health();
         gauge!("videocall_bus_lag_seconds").set(bus.lag.as_secs_f64());
         counter!("videocall_bus_dropped_total").absolute(bus.dropped);
         gauge!("videocall_bus_healthy").set(if bus.problems.is_empty() { 1.0 } else { 0.0 });
+    }
+
+    fn update_limit_metrics(&self) {
+        let (by_connection, by_node) = self.shared.guard.dropped();
+        for (scope, dropped) in [("connection", by_connection), ("node", by_node)] {
+            counter!("videocall_rate_limited_total", "scope" => scope).absolute(dropped);
+        }
+        counter!("videocall_handshakes_refused_total")
+            .absolute(self.shared.guard.handshakes_refused());
+        let tickets = &self.shared.environment.tickets;
+        for (result, count) in [
+            ("issued", &tickets.issued),
+            ("taken", &tickets.taken),
+            ("refused", &tickets.refused),
+        ] {
+            counter!("videocall_tickets_total", "result" => result).absolute(count.load(Relaxed));
+        }
     }
 }

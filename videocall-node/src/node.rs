@@ -1,6 +1,7 @@
 //! The node: its meetings, limits, health and drain.
 
 use std::{
+    net::IpAddr,
     sync::{
         Arc, OnceLock, Weak,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
@@ -21,9 +22,11 @@ use videocall_types::{
 use crate::{
     admission::{Admission, JoinRequest, Refusal, Transport},
     bus::Bus,
-    meeting::MeetingShell,
+    limits::{Guard, Limits},
+    meeting::{MeetingShell, now},
     overload::{self, Budgets, Overload, Usage},
     session::Session,
+    tickets::unix_ms,
 };
 
 /// Seconds after which whoever was refused for overload may ask again.
@@ -34,6 +37,8 @@ const RETRY_AFTER: std::ops::Range<u32> = 5..15;
 pub struct NodeConfig {
     /// Limits and times of each meeting.
     pub relay: RelayConfig,
+    /// What clients may do.
+    pub limits: Limits,
     /// Meetings at once.
     pub max_meetings: usize,
     /// Participants at once.
@@ -50,6 +55,7 @@ impl Default for NodeConfig {
     fn default() -> Self {
         Self {
             relay: RelayConfig::default(),
+            limits: Limits::default(),
             max_meetings: 10_000,
             max_sessions: 20_000,
             roster_refresh: Duration::from_secs(5),
@@ -85,6 +91,7 @@ pub(crate) struct Shared {
     pub(crate) refused_overloaded: AtomicU64,
     pub(crate) overload: Arc<Overload>,
     watch: OnceLock<()>,
+    pub(crate) guard: Guard,
     draining: AtomicBool,
     left: Notify,
 }
@@ -101,6 +108,15 @@ pub(crate) struct Environment {
     pub(crate) bus: Arc<dyn Bus>,
     /// Of the last roster that was told, of whichever meeting.
     pub(crate) roster_version: AtomicU64,
+    pub(crate) tickets: TicketCounts,
+}
+
+/// Resume tickets since the start.
+#[derive(Debug, Default)]
+pub(crate) struct TicketCounts {
+    pub(crate) issued: AtomicU64,
+    pub(crate) taken: AtomicU64,
+    pub(crate) refused: AtomicU64,
 }
 
 impl Node {
@@ -111,6 +127,7 @@ impl Node {
         overload.note(Instant::now(), Usage::of_this_process(0));
         Self {
             shared: Arc::new(Shared {
+                guard: Guard::new(config.limits.clone(), now()),
                 environment: Arc::new(Environment {
                     node: NodeId::from_random(rand::random()),
                     relay: Arc::new(config.relay.clone()),
@@ -119,6 +136,7 @@ impl Node {
                     ended: Default::default(),
                     bus,
                     roster_version: AtomicU64::new(0),
+                    tickets: TicketCounts::default(),
                 }),
                 admission,
                 meetings: Mutex::default(),
@@ -137,6 +155,17 @@ impl Node {
     /// This run of this node.
     pub fn id(&self) -> &NodeId {
         &self.shared.environment.node
+    }
+
+    /// Somebody begins a connection; `false` if that address begins too many: refuse it before it
+    /// costs anything.
+    pub fn may_connect(&self, address: IpAddr) -> bool {
+        self.shared.guard.knock(now(), address)
+    }
+
+    /// What clients may do.
+    pub fn limits(&self) -> &Limits {
+        &self.shared.guard.limits
     }
 
     /// Lets somebody into a meeting. Must be called within a tokio runtime.
@@ -167,10 +196,7 @@ impl Node {
             session: SessionId::from_random(rand::random()),
             user_id: admitted.user_id.as_str().to_owned(),
             display_name: admitted.display_name,
-            secret: rand::random(),
-            joined_ms: SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |elapsed| elapsed.as_millis() as u64),
+            joined_ms: unix_ms(),
         };
         let id = joined.session;
         let mut meetings = shared.meetings.lock();
@@ -314,6 +340,14 @@ impl SessionGuard {
         };
         node.shared.sessions[transport as usize].fetch_add(1, Relaxed);
         (node.sessions() <= node.shared.environment.config.max_sessions).then_some(guard)
+    }
+
+    pub(crate) fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    pub(crate) fn limits(&self) -> &Guard {
+        &self.node.shared.guard
     }
 
     fn of(mut self, shell: Arc<MeetingShell>) -> Self {

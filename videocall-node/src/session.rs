@@ -2,15 +2,20 @@
 
 use std::{
     future::poll_fn,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
+use tracing::{Span, info_span, warn};
 use videocall_relay::{Batch, BatchLimits, Egress, Fatal, Outgoing, PathEstimate};
-use videocall_types::{close::CloseReason, ids::SessionId};
+use videocall_types::{close::CloseReason, ids::SessionId, view::PacketView};
 
 use crate::{
+    limits::{Usage, Verdict},
     meeting::{MeetingShell, now},
     node::SessionGuard,
 };
@@ -36,7 +41,9 @@ pub struct Session {
     id: SessionId,
     shell: Arc<MeetingShell>,
     egress: Arc<Egress>,
-    _guard: SessionGuard,
+    usage: Usage,
+    warned: AtomicBool,
+    guard: SessionGuard,
 }
 
 impl Session {
@@ -50,7 +57,9 @@ impl Session {
             id,
             shell,
             egress,
-            _guard: guard,
+            usage: Usage::default(),
+            warned: AtomicBool::new(false),
+            guard,
         }
     }
 
@@ -59,12 +68,46 @@ impl Session {
         self.id
     }
 
+    /// What the log says of everything that happens in its life. No names: a meeting's stands
+    /// there as the hash of which bus subjects are made.
+    pub fn span(&self) -> Span {
+        info_span!(
+            "session",
+            id = %self.id,
+            meeting = self.shell.id.token(),
+            transport = self.guard.transport().label(),
+        )
+    }
+
     /// Takes a packet of this participant and forwards it, without waiting for anything.
     ///
     /// # Errors
     /// The session must end: send what still waits, then close the connection with that reason.
     pub fn receive(&self, packet: Bytes) -> Result<(), Fatal> {
-        self.shell.receive(self.id, packet)
+        let now = now();
+        match self.guard.limits().judge(now, &self.usage, packet.len()) {
+            Verdict::Take => {}
+            Verdict::Busy if is_control(&packet) => {}
+            Verdict::Busy => return Ok(()),
+            Verdict::Drop => {
+                self.warn();
+                return Ok(());
+            }
+            Verdict::End => {
+                let fatal = Fatal::new(CloseReason::RateLimitExceeded);
+                self.end(fatal.clone());
+                return Err(self.shell.end_of(self.id).unwrap_or(fatal));
+            }
+        }
+        self.shell.receive(now, self.id, packet)
+    }
+
+    /// Says once that too much is sent from there, before the session is ended for it.
+    fn warn(&self) {
+        if !self.warned.swap(true, Relaxed) {
+            warn!("sends more than it may: packets are dropped");
+            self.shell.warn(self.id, CloseReason::RateLimitExceeded);
+        }
     }
 
     /// Appends what waits for this participant to `out`, as much as the path takes now;
@@ -119,6 +162,11 @@ impl Session {
             .end_of(self.id)
             .unwrap_or_else(|| Fatal::new(CloseReason::Normal))
     }
+}
+
+/// Asked only of a node that is overloaded: it parses the packet.
+fn is_control(packet: &Bytes) -> bool {
+    PacketView::parse(packet).is_ok_and(|view| view.control.is_some())
 }
 
 impl Drop for Session {

@@ -53,7 +53,6 @@ impl Bench {
                 session: SessionId::new(number)?,
                 user_id: String::from("user"),
                 display_name: String::from("user"),
-                secret: [0; 16],
                 joined_ms: 0,
             };
             let egress = meeting.join(now, joined);

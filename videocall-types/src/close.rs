@@ -115,9 +115,7 @@ impl CloseReason {
             message: Some(control::Message::Close(Close {
                 code: self.code(),
                 text: text.into(),
-                retry_after_ms: 0,
-                r#move: self == Self::GoingAway,
-                servers: Vec::new(),
+                ..Close::default()
             })),
         }
     }

@@ -25,7 +25,7 @@ use tokio::{
     time,
 };
 
-use tracing::{Instrument, debug, info_span};
+use tracing::{Instrument, debug};
 use videocall_node::{JoinRequest, Refusal, Session, Transport};
 
 use self::tcp::Socket;
@@ -78,7 +78,7 @@ where
     };
     // From here on only what the session needs takes memory.
     drop((request, shared));
-    let span = info_span!("session", id = %session.id(), transport = "websocket");
+    let span = session.span();
     let message = Message::Item((accepted, BodySize::None));
     time::timeout(ANSWER_TIMEOUT, framed.send(message)).await??;
     let FramedParts { io, read_buf, .. } = framed.into_parts();

@@ -171,6 +171,22 @@ impl Selection {
         }
     }
 
+    /// A server that goes away says that these serve: what was wrong with them before is over.
+    /// Those that are not known by that name stay unknown.
+    pub fn recommended<T: AsRef<str>>(&mut self, origins: &[T]) {
+        for origin in origins {
+            let origin = origin.as_ref().trim_end_matches('/');
+            if let Some(server) = self.find(origin) {
+                server.rests_until = Duration::ZERO;
+            }
+        }
+    }
+
+    /// Whether there is more than one.
+    pub fn has_others(&self) -> bool {
+        self.servers.len() > 1
+    }
+
     /// Where to go now: one of the nearest of those that do not rest, or else the one that has
     /// rested longest.
     pub fn choose(&self, now: Duration) -> &str {
@@ -281,6 +297,17 @@ mod tests {
         assert_eq!(selection.choose(ms(30_000)), HOME);
         selection.failed(ms(30_000), HOME, Duration::from_secs(86_400));
         assert_eq!(selection.choose(ms(90_000)), HOME, "a minute is the most");
+    }
+
+    #[test]
+    fn one_that_is_recommended_is_tried_again() {
+        let mut selection = three(20, 40, 90);
+        selection.failed(ms(0), NEAR, ms(30_000));
+        selection.failed(ms(0), HOME, ms(30_000));
+        assert_eq!(selection.choose(ms(1)), FAR);
+        selection.recommended(&["https://b/", "https://nobody.knows"]);
+        assert_eq!(selection.choose(ms(1)), NEAR);
+        assert!(selection.has_others());
     }
 
     #[test]

@@ -20,6 +20,10 @@ use super::backoff::Backoff;
 
 /// Participants that are remembered; a server that tells of more is not believed.
 const ROSTER: usize = 10_000;
+/// The longest pause that a server may ask for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// Servers that one may name.
+const SERVERS: usize = 16;
 /// Packets to send that may gather within one call.
 const OUTBOX: usize = 1024;
 
@@ -76,6 +80,15 @@ pub enum Event {
         reason: String,
         /// How long the server wants to be left alone.
         retry_after: Duration,
+        /// Origins of servers that it names instead.
+        servers: Vec<String>,
+    },
+    /// The server will end the session if this goes on.
+    Warned {
+        /// For what; `None` if we do not know the reason.
+        reason: Option<CloseReason>,
+        /// For people.
+        text: String,
     },
     /// Over for good.
     Closed {
@@ -125,7 +138,12 @@ pub struct Session {
     publish_changed: bool,
     subscribe_changed: bool,
     identity: Option<(SessionId, Bytes)>,
-    secret: Bytes,
+    /// By which the session can be continued.
+    ticket: Bytes,
+    /// It was sent, and there is no answer yet.
+    resuming: bool,
+    /// Whether there are other servers to go to.
+    has_others: bool,
     roster: Vec<Participant>,
     heartbeat: Duration,
     heard: Duration,
@@ -155,7 +173,9 @@ impl Session {
             publish_changed: false,
             subscribe_changed: false,
             identity: None,
-            secret: Bytes::new(),
+            ticket: Bytes::new(),
+            resuming: false,
+            has_others: false,
             roster: Vec::new(),
             heartbeat: Duration::from_secs(5),
             heard: Duration::ZERO,
@@ -167,6 +187,11 @@ impl Session {
             outbox: VecDeque::new(),
             events: VecDeque::from([Event::Connect]),
         }
+    }
+
+    /// Whether there are other servers: then a server that asks for a pause is not waited for.
+    pub fn set_has_others(&mut self, has_others: bool) {
+        self.has_others = has_others;
     }
 
     /// What to send.
@@ -232,25 +257,38 @@ impl Session {
             display_name: self.display_name.clone(),
             publish: Some(self.publish.clone()),
             subscribe: Some(self.subscribe.clone()),
-            replaces_session: self.id().map_or(0, SessionId::get),
-            session_secret: self.secret.clone(),
+            ticket: self.ticket.clone(),
             ..Hello::default()
         };
         self.control(Message::Hello(hello));
+        self.resuming = !self.ticket.is_empty();
+        if self.resuming {
+            self.want_keyframes();
+        }
+    }
+
+    /// Nobody knows what was encoded before; whoever sends in the first flight begins anew.
+    fn want_keyframes(&mut self) {
+        for stream in &self.publish.streams {
+            for layer in &stream.layers {
+                let request = KeyframeRequest {
+                    session_id: 0,
+                    kind: stream.kind,
+                    stream_id: stream.stream_id,
+                    spatial: layer.spatial,
+                };
+                self.events.push_back(Event::KeyframeWanted(request));
+            }
+        }
     }
 
     /// The transport could not be opened, or is lost. `close` is what the transport's own end said.
     pub fn lost(&mut self, now: Duration, close: Option<CloseReason>, reason: &str) {
-        self.lost_for(now, close, reason, Duration::ZERO);
+        self.lost_for(now, close, reason, Close::default());
     }
 
-    fn lost_for(
-        &mut self,
-        now: Duration,
-        close: Option<CloseReason>,
-        reason: &str,
-        retry_after: Duration,
-    ) {
+    /// Like [`lost`](Self::lost), of a server that said what it wishes.
+    fn lost_for(&mut self, now: Duration, close: Option<CloseReason>, reason: &str, wish: Close) {
         if matches!(self.state, State::Closed | State::Waiting(_)) {
             return;
         }
@@ -259,13 +297,27 @@ impl Session {
         }
         self.outbox.clear();
         let attempt = self.backoff.attempt();
-        let wait = self.backoff.next_wait();
+        let retry_after = Duration::from_millis(wish.retry_after_ms.into()).min(LONGEST_PAUSE);
+        let mut wait = self.backoff.next_wait();
+        if !self.has_others {
+            wait = wait.max(self.backoff.spread(retry_after));
+        }
+        if close == Some(CloseReason::TicketRefused) {
+            self.ticket = Bytes::new();
+            // The server has nothing against us as somebody new.
+            if std::mem::take(&mut self.resuming) {
+                wait = Duration::ZERO;
+            }
+        }
+        let mut servers = wish.servers;
+        servers.truncate(SERVERS);
         self.state = State::Waiting(now + wait);
         self.events.push_back(Event::Reconnecting {
             attempt,
             wait,
             reason: reason.to_owned(),
             retry_after,
+            servers,
         });
     }
 
@@ -345,13 +397,15 @@ impl Session {
         }
     }
 
-    /// Sends media. `None` while not joined.
+    /// Sends media: once joined, and behind a ticket in the first flight. `None` otherwise.
     pub fn send_media(&mut self, routing: Routing, media: &MediaPacket) -> Option<usize> {
-        let (session, user_id) = self
-            .identity
-            .as_ref()
-            .filter(|_| self.state == State::Joined)?;
-        let bytes = packet::media(*session, user_id, routing, media);
+        let bytes = match (&self.identity, self.state) {
+            (Some((session, user_id)), State::Joined) => {
+                packet::media(*session, user_id, routing, media)
+            }
+            (_, State::Greeting) if self.resuming => packet::media_without_identity(routing, media),
+            _ => return None,
+        };
         let length = bytes.len();
         let delivery = if routing.is_audio() {
             Delivery::Datagram
@@ -413,10 +467,15 @@ impl Session {
                     self.measured = self.rtt;
                 }
             }
+            Message::Ticket(ticket) => self.ticket = ticket.ticket,
+            Message::Warning(warning) => self.events.push_back(Event::Warned {
+                reason: CloseReason::from_code(warning.code),
+                text: warning.text,
+            }),
             Message::Close(close) => {
                 let reason = CloseReason::from_code(close.code);
-                let retry_after = Duration::from_millis(close.retry_after_ms.into());
-                self.lost_for(now, reason, &close.text, retry_after);
+                let text = close.text.clone();
+                self.lost_for(now, reason, &text, close);
             }
             _ => {}
         }
@@ -432,7 +491,9 @@ impl Session {
         self.state = State::Joined;
         self.backoff.reset();
         self.identity = Some((session, welcome.user_id));
-        self.secret = welcome.session_secret;
+        // Used up, whatever it was; the next one follows.
+        self.ticket = Bytes::new();
+        self.resuming = false;
         let interval = welcome.heartbeat_interval_ms.clamp(500, 60_000);
         self.heartbeat = Duration::from_millis(interval.into());
         self.roster.clear();

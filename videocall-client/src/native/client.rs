@@ -211,6 +211,7 @@ impl Driver {
         let mut session = Session::new(options.display_name, options.program, seed());
         session.set_publish(options.publish);
         session.set_subscribe(options.subscribe);
+        session.set_has_others(options.servers.len() > 1);
         let start = Instant::now();
         Self {
             session,
@@ -390,10 +391,15 @@ impl Driver {
                     self.connect = true;
                     continue;
                 }
-                Event::Reconnecting { retry_after, .. } => {
+                Event::Reconnecting {
+                    retry_after,
+                    servers,
+                    ..
+                } => {
                     self.link = None;
                     let now = self.start.elapsed();
                     self.choice.failed(now, *retry_after);
+                    self.choice.recommended(servers);
                 }
                 Event::Joined(_) => self.choice.joined(),
                 Event::Closed { reason, .. } => {

@@ -85,6 +85,16 @@ impl Choice {
         self.selection.failed(now, &name, retry_after);
     }
 
+    /// A server names others by their origins; here they are known by their doors.
+    pub(super) fn recommended(&mut self, origins: &[String]) {
+        let doors: Vec<String> = origins
+            .iter()
+            .map(|origin| origin.replacen("http", "ws", 1))
+            .collect();
+        self.selection.recommended(&doors);
+        self.selection.recommended(origins);
+    }
+
     fn current(&self) -> String {
         self.servers.get(self.current).map(name).unwrap_or_default()
     }

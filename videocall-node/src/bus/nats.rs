@@ -38,14 +38,17 @@ use tokio::{
 };
 use tracing::{info, warn};
 use videocall_types::{
-    ids::NodeId,
+    ids::{NodeId, SessionId},
     wire::{
         Message,
         bus::{BusControl, NodeRoster},
     },
 };
 
-use super::{Bus, BusError, BusEvent, BusHealth, BusSubscription, MediaSubject};
+use super::{
+    Bus, BusError, BusEvent, BusHealth, BusSubscription, MediaSubject, nats_tickets::TicketBucket,
+};
+use crate::tickets::{TicketError, TicketKeys};
 
 /// Messages that may wait for the connection.
 const QUEUE: usize = 8192;
@@ -70,6 +73,8 @@ pub struct NatsConfig {
     pub url: String,
     /// How long a node's part of a roster outlives the node.
     pub roster_ttl: Duration,
+    /// How long a resume ticket is good; alike on all nodes.
+    pub ticket_lifetime: Duration,
 }
 
 impl NatsConfig {
@@ -78,6 +83,7 @@ impl NatsConfig {
         Self {
             url: url.into(),
             roster_ttl: Duration::from_secs(15),
+            ticket_lifetime: Duration::from_secs(3600),
         }
     }
 }
@@ -107,7 +113,8 @@ pub struct NatsBus {
     commands: mpsc::Sender<Command>,
     status: Arc<Status>,
     bucket: watch::Receiver<Option<bucket::Stream>>,
-    tasks: [AbortHandle; 3],
+    tickets: TicketBucket,
+    tasks: [AbortHandle; 4],
 }
 
 impl NatsBus {
@@ -151,15 +158,18 @@ impl NatsBus {
             })?;
         let (commands, received) = mpsc::channel(QUEUE);
         let (store, bucket) = watch::channel(None);
+        let tickets = TicketBucket::new(client.clone(), config.ticket_lifetime);
+        let ticket_keeper = tokio::spawn(tickets.clone().keep(status.epoch.subscribe()));
         let keeper = tokio::spawn(keep_bucket(client.clone(), config, status.clone(), store));
         let sender = tokio::spawn(send(client.clone(), received, status.clone()));
         let prober = tokio::spawn(probe(commands.clone(), status.clone()));
-        let tasks = [keeper, sender, prober].map(|task| task.abort_handle());
+        let tasks = [keeper, sender, ticket_keeper, prober].map(|task| task.abort_handle());
         Ok(Self {
             client,
             commands,
             status,
             bucket,
+            tickets,
             tasks,
         })
     }
@@ -442,6 +452,14 @@ impl Bus for NatsBus {
         self.command(Command::Roster(meeting.to_owned(), node.clone(), roster));
     }
 
+    fn ticket_keys(&self) -> TicketKeys {
+        self.tickets.keys.clone()
+    }
+
+    async fn spend_ticket(&self, session: SessionId) -> Result<(), TicketError> {
+        self.tickets.spend(session).await
+    }
+
     fn health(&self) -> BusHealth {
         let mut problems = Vec::new();
         let connected = self.client.connection_state() == State::Connected;
@@ -452,6 +470,8 @@ impl Bus for NatsBus {
                 "NATS has no JetStream: start it with `-js` so that the roster outlives messages"
                     .to_owned(),
             );
+        } else if !self.tickets.is_ready() {
+            problems.push("NATS does not keep resume tickets: who comes back is new".to_owned());
         }
         BusHealth {
             connected,

@@ -9,7 +9,7 @@ use videocall_types::{
     wire::{ActiveSpeakers, Ping, control::Message},
 };
 
-use super::{Fatal, Meeting, Participant};
+use super::{Fatal, Meeting, Output, Participant, Place};
 use crate::{packet::Packet, subscription::Subscription};
 
 impl Meeting {
@@ -110,9 +110,16 @@ impl Meeting {
         let token = self.scans;
         let ping = Packet::control(packet::control(Message::Ping(Ping { token })));
         for (session, participant) in &mut self.participants {
-            let Some(local) = participant.local_mut() else {
+            let Place::Local(local) = &mut participant.place else {
                 continue;
             };
+            if local.greeted && now >= local.ticket_due {
+                // Asked again at the next scan, unless there is one by then.
+                self.outputs.push_back(Output::IssueTicket {
+                    session: *session,
+                    user_id: participant.info.user_id.clone(),
+                });
+            }
             local.violations = local.violations.saturating_sub(1);
             let tick = local.egress.tick(now);
             if tick.changed {

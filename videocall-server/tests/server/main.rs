@@ -6,6 +6,14 @@ mod bad_input;
 mod clients;
 mod metrics;
 mod overload;
+mod delay;
+mod limits;
+mod logs;
+#[path = "../../../videocall-node/tests/node/nats_server.rs"]
+#[allow(dead_code)]
+mod nats_server;
 mod process;
+mod resume;
+mod rolling;
 mod sessions;
 mod startup;

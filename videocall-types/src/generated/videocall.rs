@@ -343,12 +343,6 @@ pub struct Hello {
     pub publish: ::core::option::Option<PublishState>,
     #[prost(message, optional, tag = "5")]
     pub subscribe: ::core::option::Option<Subscribe>,
-    /// The session this client had before it lost the connection; it is replaced.
-    #[prost(uint64, tag = "6")]
-    pub replaces_session: u64,
-    /// Proof that replaces_session was this client's: Welcome.session_secret of that session.
-    #[prost(bytes = "bytes", tag = "7")]
-    pub session_secret: ::prost::bytes::Bytes,
     /// The newest ticket of the session this client had before it lost the connection: that session
     /// is continued by this one. Media may follow at once, with session id 0.
     #[prost(bytes = "bytes", tag = "8")]
@@ -377,9 +371,6 @@ pub struct Welcome {
     pub session_timeout_ms: u32,
     #[prost(uint32, tag = "8")]
     pub max_packet_bytes: u32,
-    /// 16 random bytes known to this client only.
-    #[prost(bytes = "bytes", tag = "9")]
-    pub session_secret: ::prost::bytes::Bytes,
     #[prost(message, optional, tag = "10")]
     pub roster: ::core::option::Option<Roster>,
     /// Whether Hello.ticket was taken: this session continues an earlier one.

@@ -34,11 +34,15 @@ pub(super) fn handle(shared: &Shared, event: SessionEvent) {
             wait,
             reason,
             retry_after,
+            servers,
         } => {
             let engine = &mut *shared.borrow_mut();
             engine
                 .servers
                 .failed(js::now(), &engine.server, retry_after);
+            engine.servers.learn(&servers);
+            engine.servers.recommended(&servers);
+            engine.session.set_has_others(engine.servers.has_others());
             if let Some(link) = engine.link.take() {
                 link.close();
             }
@@ -58,6 +62,8 @@ pub(super) fn handle(shared: &Shared, event: SessionEvent) {
             let code = reason.map(|reason| reason.code());
             tell(Event::Connection(Connection::Closed { code, text }));
         }
+        // What is sent here is what people publish; there is nothing for them to do about it.
+        SessionEvent::Warned { text, .. } => web_sys::console::warn_1(&text.into()),
         SessionEvent::Roster => roster(shared),
         SessionEvent::Speakers(sessions) => tell(Event::Speakers(sessions)),
         SessionEvent::Media(media) => receive(shared, media),

@@ -25,7 +25,8 @@ pub(super) async fn choose(shared: &Shared) -> Result<(String, ServerConfig), St
     let mut first = pick(shared);
     let config = config_of(&first).await?;
     let to_measure = {
-        let servers = &mut shared.borrow_mut().servers;
+        let engine = &mut *shared.borrow_mut();
+        let servers = &mut engine.servers;
         servers.set_placement(config.placement);
         servers.learn(&config.servers);
         if let Some(origin) = &config.origin
@@ -33,6 +34,7 @@ pub(super) async fn choose(shared: &Shared) -> Result<(String, ServerConfig), St
         {
             first.clone_from(origin);
         }
+        engine.session.set_has_others(servers.has_others());
         servers.to_measure(js::now())
     };
     measure(shared, to_measure).await;
