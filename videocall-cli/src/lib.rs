@@ -4,7 +4,9 @@
 //! - [`stream`]: publishes devices, a test pattern, a file or a pipe.
 //! - [`watch`]: receives, decodes and measures.
 //! - [`devices`]: lists cameras and microphones.
-//! - [`record`]: writes what is received as it is, a WebM file for each participant.
+//! - [`record`]: writes what is received to WebM files.
+//! - [`profile`]: settings in a file.
+//! - [`manual`]: completions and manual pages.
 //!
 //! Codecs run on threads of their own; between them and the network are bounded queues from which
 //! media is dropped, never control.
@@ -15,7 +17,10 @@ pub mod capture;
 mod clock;
 pub mod devices;
 pub mod exit;
+pub mod manual;
 mod participants;
+mod pictures;
+pub mod profile;
 mod progress;
 pub mod record;
 mod server;

@@ -48,6 +48,16 @@ impl Demand {
         self.encoded.load(Relaxed)
     }
 
+    /// The same of what is encoded already.
+    pub(super) fn set_encoded(&self, mask: u32) {
+        self.encoded.store(mask, Relaxed);
+    }
+
+    /// One bit for each layer that somebody wants.
+    pub(super) fn layers(&self) -> u32 {
+        self.layers.load(Relaxed)
+    }
+
     pub(super) fn set_layers(&self, mask: u32) {
         self.layers.store(mask, Relaxed);
     }

@@ -11,24 +11,23 @@ use std::{
 use tokio::sync::mpsc::{Sender, error::TrySendError};
 use videocall_client::core::simulcast::LayerPlan;
 use videocall_codec::{
-    vp9::{EncodedFrame, Encoder, EncoderConfig},
+    vp9::{Content, EncodedFrame, Encoder, EncoderConfig},
     yuv::{I420, Scaler},
 };
-use videocall_types::{
-    ids::MediaKind,
-    wire::{LayerInfo, MediaPacket, VideoMetadata, video_metadata::Codec},
-};
+use videocall_types::wire::{LayerInfo, MediaPacket, VideoMetadata, video_metadata::Codec};
 
 use super::{
-    CODEC, Encoded, VIDEO_STREAM,
+    CODEC, Encoded,
     adaptation::{Adaptation, Demand},
     source::Pictures,
+    tracks::Tracks,
 };
 use crate::{clock::Clock, exit::Failure};
 
 /// Pictures on their way to packets.
 pub(super) struct Publisher {
     pictures: Pictures,
+    tracks: Tracks,
     layers: Vec<Layer>,
     clock: Clock,
     demand: Arc<Demand>,
@@ -50,6 +49,7 @@ struct Layer {
 impl Publisher {
     pub(super) fn new(
         pictures: Pictures,
+        tracks: Tracks,
         layers: &[LayerInfo],
         speed: u8,
         clock: Clock,
@@ -59,10 +59,11 @@ impl Publisher {
         let adaptation = Adaptation::new(layers);
         let layers = layers
             .iter()
-            .map(|info| Layer::new(info, pictures.size(), fps, speed))
+            .map(|info| Layer::new(info, tracks, pictures.size(), fps, speed))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             pictures,
+            tracks,
             layers,
             clock,
             demand,
@@ -72,25 +73,26 @@ impl Publisher {
     }
 
     /// Encodes until the input or the program ends.
-    pub(super) fn run(mut self, packets: &Sender<Encoded>, stopped: &Receiver<()>) {
+    pub(super) fn run(
+        mut self,
+        packets: &Sender<Encoded>,
+        stopped: &Receiver<()>,
+    ) -> Result<(), Failure> {
         let (width, height) = self.pictures.size();
-        let Ok(mut picture) = I420::black(width, height) else {
-            return;
-        };
+        let mut picture = I420::black(width, height).map_err(Failure::other)?;
         let mut due = Instant::now();
         for number in 0.. {
             let taken = match self.pictures.camera() {
                 Some(camera) => camera.next(&mut picture, stopped),
-                None => self.made(&mut due, number, &mut picture, stopped),
+                None => self.made(&mut due, number, &mut picture, stopped)?,
             };
-            let Some(taken) = taken else {
-                return;
-            };
+            let Some(taken) = taken else { break };
             let capture_us = self.clock.at_us(taken);
             if self.publish(&picture, capture_us, packets).is_none() {
-                return;
+                break;
             }
         }
+        Ok(())
     }
 
     /// The next picture of what has no pace of its own, when it is due.
@@ -100,7 +102,7 @@ impl Publisher {
         number: u64,
         picture: &mut I420,
         stopped: &Receiver<()>,
-    ) -> Option<Instant> {
+    ) -> Result<Option<Instant>, Failure> {
         let interval = Duration::from_secs_f64(1.0 / self.pictures.fps());
         let now = Instant::now();
         if now > *due + interval && self.pictures.is_live() {
@@ -109,14 +111,13 @@ impl Publisher {
         }
         match stopped.recv_timeout(due.saturating_duration_since(now)) {
             Err(RecvTimeoutError::Timeout) => {}
-            _ => return None,
+            _ => return Ok(None),
         }
         let taken = *due;
         *due += interval;
         let capture_ms = self.clock.at_us(taken) / 1000;
-        self.pictures
-            .next(capture_ms, number, picture)
-            .then_some(taken)
+        let made = self.pictures.next(capture_ms, number, picture)?;
+        Ok(made.then_some(taken))
     }
 
     /// `None` when nobody takes packets any more.
@@ -147,7 +148,7 @@ impl Publisher {
             let Some(frame) = layer.encode(picture, capture_us) else {
                 continue;
             };
-            match packets.try_send(layer.packet(frame)) {
+            match packets.try_send(layer.packet(frame, self.tracks)) {
                 Ok(()) => {}
                 // What follows could not be decoded.
                 Err(TrySendError::Full(_)) => layer.encoder.force_keyframe(),
@@ -161,10 +162,21 @@ impl Publisher {
 }
 
 impl Layer {
-    fn new(info: &LayerInfo, from: (u32, u32), fps: u32, speed: u8) -> Result<Self, Failure> {
+    fn new(
+        info: &LayerInfo,
+        tracks: Tracks,
+        from: (u32, u32),
+        fps: u32,
+        speed: u8,
+    ) -> Result<Self, Failure> {
         let size = (info.width, info.height);
         let config = EncoderConfig {
             temporal_layers: info.temporal_layers as u8,
+            content: if tracks.is_screen() {
+                Content::Screen
+            } else {
+                Content::Camera
+            },
             speed,
             ..EncoderConfig::new(size.0, size.1, fps.max(1), info.bitrate_bps)
         };
@@ -209,8 +221,9 @@ impl Layer {
         self.encoder.encode(picture, capture_us).ok()?
     }
 
-    fn packet(&self, frame: EncodedFrame) -> Encoded {
-        let routing = frame.routing(MediaKind::Video, VIDEO_STREAM, self.spatial);
+    fn packet(&self, frame: EncodedFrame, tracks: Tracks) -> Encoded {
+        let wire = tracks.picture(frame.capture_us);
+        let routing = frame.routing(wire.kind, wire.stream_id, self.spatial);
         let config = self.encoder.config();
         let metadata = VideoMetadata {
             sequence: frame.frame_number,
@@ -220,7 +233,7 @@ impl Layer {
             height: config.height,
         };
         let media = MediaPacket {
-            media_type: MediaKind::Video.media_type().into(),
+            media_type: wire.kind.media_type().into(),
             data: frame.data,
             frame_type: if frame.keyframe { "key" } else { "delta" }.to_owned(),
             timestamp: frame.capture_us as f64,
