@@ -130,23 +130,21 @@ impl Microphone {
     /// Opens a device by ALSA's name for it, and starts it.
     pub fn open(device: &str) -> Result<Self, CaptureError> {
         let failed = |error| failure(device, error);
+        // What ALSA would write to standard error, the errors say as well.
+        let _said = alsa::Output::local_error_handler();
         // Without waiting for one that another program has.
-        let pcm =
-            PCM::new(device, Direction::Capture, true).map_err(|error| match error.errno() {
-                errno::NO_ENTRY | errno::NO_DEVICE | errno::NO_ADDRESS => CaptureError::NotFound {
-                    device: device.to_owned(),
-                    kind: Kind::Microphone,
-                    found: microphones().into_iter().map(|one| one.device).collect(),
-                },
-                _ => failed(error),
-            })?;
+        let opened = PCM::new(device, Direction::Capture, true);
+        let pcm = opened.map_err(|error| match error.errno() {
+            errno::NO_ENTRY | errno::NO_DEVICE | errno::NO_ADDRESS => not_found(device),
+            _ => failed(error),
+        })?;
         let (samples, rate, channels) = set_up(&pcm).map_err(failed)?;
-        let unsupported = |error: &dyn std::fmt::Display| CaptureError::Unsupported {
+        let resampler = Resampler::new(rate, RATE, 1);
+        let resampler = resampler.map_err(|error| CaptureError::Unsupported {
             device: device.to_owned(),
             wanted: "sound that can be used".to_owned(),
             offers: error.to_string(),
-        };
-        let resampler = Resampler::new(rate, RATE, 1).map_err(|error| unsupported(&error))?;
+        })?;
         pcm.start().map_err(failed)?;
         Ok(Self {
             device: device.to_owned(),
@@ -268,6 +266,31 @@ fn set_up(pcm: &PCM) -> alsa::Result<(Samples, u32, usize)> {
     pcm.hw_params(&params)?;
     pcm.prepare()?;
     Ok((samples, rate, channels as usize))
+}
+
+fn not_found(device: &str) -> CaptureError {
+    let found = microphones();
+    if found.is_empty() && cards_are_closed() {
+        return failure(device, alsa::Error::new("opening it", errno::ACCESS));
+    }
+    CaptureError::NotFound {
+        device: device.to_owned(),
+        kind: Kind::Microphone,
+        found: found.into_iter().map(|one| one.device).collect(),
+    }
+}
+
+/// Whether there are sound cards that this user may not open: to ALSA, those do not exist.
+fn cards_are_closed() -> bool {
+    let files = std::fs::read_dir("/dev/snd")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let mut cards = files.filter(|file| file.file_name().to_string_lossy().starts_with("controlC"));
+    cards.any(|card| {
+        let opened = std::fs::File::open(card.path());
+        opened.is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
+    })
 }
 
 fn failure(device: &str, error: alsa::Error) -> CaptureError {

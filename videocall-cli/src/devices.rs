@@ -1,6 +1,6 @@
 //! Lists cameras with what they offer, and microphones.
 
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 
 use serde_json::{Value, json};
 use videocall_capture::{
@@ -19,7 +19,11 @@ pub fn run() -> Result<(), Failure> {
     } else {
         for_programs(&mut out, &cameras, &microphones)
     };
-    written.map_err(|error| Failure::output("standard output", error))
+    match written {
+        // Who reads has seen enough, as `head` does.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(|error| Failure::output("standard output", error)),
+    }
 }
 
 fn for_people(

@@ -34,8 +34,12 @@ const TAKEN_BACK: i32 = -104;
 
 /// What the kernel wants of the device.
 enum Wish {
-    /// A transfer on the control endpoint: the setup packet.
-    Control { number: u32, setup: [u8; 8] },
+    /// A transfer on the control endpoint: the setup packet, and how much came with it.
+    Control {
+        number: u32,
+        setup: [u8; 8],
+        sent: usize,
+    },
     /// Up to so many bytes of pictures.
     Pictures { number: u32, length: usize },
     /// One of the above is not wanted any more.
@@ -94,16 +98,19 @@ fn read_wish(mut socket: &UnixStream) -> io::Result<Wish> {
         match word(&header, 0) {
             SUBMIT => {
                 let length = word(&header, 6) as usize;
-                if !is_in {
-                    // Settings of the stream: there is only one choice, whatever they say.
-                    socket.read_exact(&mut vec![0; length])?;
-                }
+                let sent = if is_in { 0 } else { length };
+                // Settings of the stream: there is only one choice, whatever they say.
+                socket.read_exact(&mut vec![0; sent])?;
                 if endpoint != 0 {
                     return Ok(Wish::Pictures { number, length });
                 }
                 let mut setup = [0; 8];
                 setup.copy_from_slice(&header[40..]);
-                return Ok(Wish::Control { number, setup });
+                return Ok(Wish::Control {
+                    number,
+                    setup,
+                    sent,
+                });
             }
             UNLINK => {
                 let which = word(&header, 5);
@@ -149,9 +156,13 @@ impl Device {
 
     fn grant(&mut self, wish: Wish) -> io::Result<()> {
         match wish {
-            Wish::Control { number, setup } => match self.camera.answer(setup) {
-                Some(data) => self.reply(SUBMITTED, number, 0, &data),
-                None => self.reply(SUBMITTED, number, STALL, &[]),
+            Wish::Control {
+                number,
+                setup,
+                sent,
+            } => match self.camera.answer(setup) {
+                Some(data) => self.reply(SUBMITTED, number, 0, sent + data.len(), &data),
+                None => self.reply(SUBMITTED, number, STALL, 0, &[]),
             },
             Wish::Pictures { number, length } => {
                 self.wanted.push_back((number, length));
@@ -168,7 +179,7 @@ impl Device {
                 if self.wanted.is_empty() {
                     self.sent = None;
                 }
-                self.reply(UNLINKED, number, status, &[])
+                self.reply(UNLINKED, number, status, 0, &[])
             }
         }
     }
@@ -185,15 +196,23 @@ impl Device {
             let flags = 0x80 | u8::from(is_end) << 1 | (self.frame & 1) as u8;
             let payload = [&[2, flags], &rest[..part]].concat();
             self.sent = (!is_end).then_some(sent + part);
-            self.reply(SUBMITTED, number, 0, &payload)?;
+            self.reply(SUBMITTED, number, 0, payload.len(), &payload)?;
         }
         Ok(())
     }
 
-    fn reply(&mut self, what: u32, number: u32, status: i32, data: &[u8]) -> io::Result<()> {
+    /// `length` is what was transferred either way; `data`, what goes to the kernel of it.
+    fn reply(
+        &mut self,
+        what: u32,
+        number: u32,
+        status: i32,
+        length: usize,
+        data: &[u8],
+    ) -> io::Result<()> {
         let mut message = Vec::with_capacity(HEADER + data.len());
         // Kind and number, device, direction and endpoint, which the kernel knows; the status.
-        for word in [what, number, 0, 0, 0, status as u32, data.len() as u32] {
+        for word in [what, number, 0, 0, 0, status as u32, length as u32] {
             message.extend(word.to_be_bytes());
         }
         message.resize(HEADER, 0);
