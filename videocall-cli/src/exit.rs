@@ -18,7 +18,8 @@ Exit codes:
   7  no such camera or microphone
   8  another program has the camera or microphone
   9  no permission for the camera or microphone
- 10  the camera does not have that size or format";
+ 10  the camera does not have that size or format
+ 11  `doctor` found something that must be mended";
 
 /// Why the program could not do what it was asked to, in words for people.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +59,15 @@ impl Failure {
             _ => 3,
         };
         Self::new(code, error.to_string())
+    }
+
+    /// The doctor found so many things that must be mended.
+    pub fn unwell(checks: u32) -> Self {
+        let text = match checks {
+            1 => "one check failed".to_owned(),
+            checks => format!("{checks} checks failed"),
+        };
+        Self::new(11, text)
     }
 
     /// What is received cannot be written.

@@ -4,6 +4,7 @@
 //! - [`stream`]: publishes devices, a test pattern, a file or a pipe.
 //! - [`watch`]: receives, decodes and measures.
 //! - [`devices`]: lists cameras and microphones.
+//! - [`doctor`]: looks for what is wrong.
 //! - [`record`]: writes what is received to WebM files.
 //! - [`profile`]: settings in a file.
 //! - [`manual`]: completions and manual pages.
@@ -16,6 +17,7 @@ pub mod args;
 pub mod capture;
 mod clock;
 pub mod devices;
+pub mod doctor;
 pub mod exit;
 pub mod manual;
 mod participants;

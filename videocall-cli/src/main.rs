@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use videocall_cli::{
     args::{Cli, Command},
-    devices,
+    devices, doctor,
     exit::Failure,
     manual, profile, record, stream, watch,
 };
@@ -35,6 +35,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Watch(args) => watch::run(args).await,
         Command::Record(args) => record::run(args).await,
         Command::Devices => devices::run(),
+        Command::Doctor(args) => doctor::run(args).await,
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { directory } => manual::pages(directory.as_deref()),
     }

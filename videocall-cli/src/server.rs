@@ -35,12 +35,20 @@ struct Door {
 
 /// The server, and the others of its installation that answer.
 pub(crate) async fn find(args: &JoinArgs) -> Result<(Vec<Servers>, Placement), Failure> {
-    let origin = args.server.trim_end_matches('/').to_owned();
+    at(&args.server, args.transport, args.insecure).await
+}
+
+/// The same for a server that is named by its address alone.
+pub(crate) async fn at(
+    server: &str,
+    transport: TransportChoice,
+    insecure: bool,
+) -> Result<(Vec<Servers>, Placement), Failure> {
+    let origin = server.trim_end_matches('/').to_owned();
     if !origin.starts_with("http://") && !origin.starts_with("https://") {
         let text = format!("--server: `{origin}` must begin with http:// or https://");
         return Err(Failure::usage(text));
     }
-    let (transport, insecure) = (args.transport, args.insecure);
     let asking = tokio::task::spawn_blocking(move || {
         let config = ask(&origin, insecure)?;
         let (others, placement) = (config.servers.clone(), config.placement);

@@ -16,7 +16,9 @@ pub use self::{
     stream::StreamArgs,
     watch::WatchArgs,
 };
-use crate::exit::EXIT_CODES;
+pub(crate) use values::size;
+
+use crate::{doctor::DoctorArgs, exit::EXIT_CODES};
 
 /// A participant of videocall meetings without a browser.
 ///
@@ -40,6 +42,8 @@ pub enum Command {
     Record(RecordArgs),
     /// List cameras with what they offer, and microphones
     Devices,
+    /// Look for what is wrong with the server, the network and the devices, and say what to do
+    Doctor(DoctorArgs),
     /// Print completions for a shell
     Completions {
         /// Which one.
