@@ -58,6 +58,8 @@ struct Server {
     rtt: Option<Duration>,
     failures: u32,
     rests_until: Duration,
+    /// It asked not to be asked again before.
+    closed_until: Duration,
 }
 
 impl Server {
@@ -68,6 +70,7 @@ impl Server {
             rtt: None,
             failures: 0,
             rests_until: Duration::ZERO,
+            closed_until: Duration::ZERO,
         }
     }
 }
@@ -159,6 +162,7 @@ impl Selection {
         if let Some(server) = self.find(origin) {
             server.failures = 0;
             server.rests_until = Duration::ZERO;
+            server.closed_until = Duration::ZERO;
         }
     }
 
@@ -168,6 +172,7 @@ impl Selection {
             let rest = FIRST_REST * (1 << server.failures.min(8));
             server.failures += 1;
             server.rests_until = now + rest.max(retry_after).min(LONGEST_REST);
+            server.closed_until = now + retry_after.min(LONGEST_REST);
         }
     }
 
@@ -185,6 +190,12 @@ impl Selection {
     /// Whether there is more than one.
     pub fn has_others(&self) -> bool {
         self.servers.len() > 1
+    }
+
+    /// When the first of the servers may be asked again, of those that asked for a pause.
+    pub fn open_at(&self) -> Duration {
+        let times = self.servers.iter().map(|server| server.closed_until);
+        times.min().unwrap_or_default()
     }
 
     /// Where to go now: one of the nearest of those that do not rest, or else the one that has
@@ -308,6 +319,21 @@ mod tests {
         selection.recommended(&["https://b/", "https://nobody.knows"]);
         assert_eq!(selection.choose(ms(1)), NEAR);
         assert!(selection.has_others());
+    }
+
+    #[test]
+    fn nobody_is_asked_while_all_want_a_pause() {
+        let mut selection = Selection::new(HOME, "hall");
+        selection.failed(ms(0), HOME, ms(0));
+        assert_eq!(selection.open_at(), ms(0), "it asked for none");
+        selection.failed(ms(100), HOME, ms(8000));
+        assert_eq!(selection.open_at(), ms(8100));
+        selection.learn(&[NEAR]);
+        assert_eq!(selection.open_at(), ms(0), "another may be asked");
+        selection.failed(ms(200), NEAR, ms(3000));
+        assert_eq!(selection.open_at(), ms(3200));
+        selection.joined(NEAR);
+        assert_eq!(selection.open_at(), ms(0));
     }
 
     #[test]

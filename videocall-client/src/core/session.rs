@@ -76,6 +76,8 @@ pub enum Event {
         attempt: u32,
         /// Until the next try.
         wait: Duration,
+        /// What the server said, if it said why.
+        close: Option<CloseReason>,
         /// Why, for people.
         reason: String,
         /// How long the server wants to be left alone.
@@ -315,13 +317,21 @@ impl Session {
         self.events.push_back(Event::Reconnecting {
             attempt,
             wait,
+            close,
             reason: reason.to_owned(),
             retry_after,
             servers,
         });
     }
 
-    /// The network is back, as far as the platform knows: try at once.
+    /// Does not try again before that time, since the server asked for it.
+    pub fn wait_until(&mut self, time: Duration) {
+        if let State::Waiting(until) = &mut self.state {
+            *until = time.max(*until);
+        }
+    }
+
+    /// The network is back, as far as the platform knows, or a person is impatient: try at once.
     pub fn try_now(&mut self) {
         if let State::Waiting(_) = self.state {
             self.state = State::Connecting;

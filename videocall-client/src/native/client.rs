@@ -400,6 +400,7 @@ impl Driver {
                     let now = self.start.elapsed();
                     self.choice.failed(now, *retry_after);
                     self.choice.recommended(servers);
+                    self.session.wait_until(self.choice.open_at());
                 }
                 Event::Joined(_) => self.choice.joined(),
                 Event::Closed { reason, .. } => {

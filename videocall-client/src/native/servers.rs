@@ -95,6 +95,11 @@ impl Choice {
         self.selection.recommended(origins);
     }
 
+    /// When any of them may be asked again, of those that asked for a pause.
+    pub(super) fn open_at(&self) -> Duration {
+        self.selection.open_at()
+    }
+
     fn current(&self) -> String {
         self.servers.get(self.current).map(name).unwrap_or_default()
     }

@@ -100,6 +100,7 @@ pub(super) static TEXTS: Texts = Texts {
     reason_internal: "Something on the server failed.",
     reason_full: "There is no place left here now.",
     reason_slow: "Your connection was too slow for what was sent.",
+    no_answer: "The server does not answer. Trying again…",
     again_in: "Trying again in {seconds} s",
     try_now: "Try now",
     pages: "Pages",

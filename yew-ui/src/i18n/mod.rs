@@ -293,6 +293,8 @@ texts! {
     reason_full,
     /// Why the connection was lost: "Your connection was too slow for what was sent."
     reason_slow,
+    /// State: "The server does not answer. Trying again…"
+    no_answer,
     /// State, with seconds: "Trying again in {seconds} s"
     again_in,
     /// Button: "Try now"

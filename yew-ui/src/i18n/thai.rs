@@ -101,6 +101,7 @@ pub(super) static TEXTS: Texts = Texts {
     reason_internal: "เซิร์ฟเวอร์ขัดข้อง",
     reason_full: "ตอนนี้ที่นี่เต็มแล้ว",
     reason_slow: "การเชื่อมต่อของคุณช้าเกินไปสำหรับข้อมูลที่ส่งมา",
+    no_answer: "เซิร์ฟเวอร์ไม่ตอบ กำลังลองใหม่…",
     again_in: "จะลองใหม่ใน {seconds} วินาที",
     try_now: "ลองตอนนี้",
     pages: "หน้า",

@@ -293,3 +293,43 @@ fn the_roster_follows_changes_and_never_holds_ourselves() {
     let ids: Vec<u64> = session.roster().iter().map(|p| p.session_id).collect();
     assert_eq!(ids, [3]);
 }
+
+#[test]
+fn a_server_that_wants_a_pause_is_not_asked_before() {
+    let mut session = joined();
+    let close = Close {
+        code: CloseReason::Full.code(),
+        text: "full".to_owned(),
+        retry_after_ms: 8000,
+        ..Close::default()
+    };
+    session.receive(ms(100), packet::control(Message::Close(close)));
+    let Some(Event::Reconnecting {
+        close, retry_after, ..
+    }) = session.poll_event()
+    else {
+        panic!("it comes back by itself");
+    };
+    assert_eq!((close, retry_after), (Some(CloseReason::Full), ms(8000)));
+    session.wait_until(ms(8100));
+    assert_eq!(session.deadline(), Some(ms(8100)));
+    session.handle_timeout(ms(8099));
+    assert!(events(&mut session).is_empty());
+    session.handle_timeout(ms(8100));
+    assert_eq!(events(&mut session), ["Connect"]);
+}
+
+#[test]
+fn what_the_path_carries_is_told() {
+    let mut session = joined();
+    let state = ForwardState {
+        session_id: 2,
+        kind: MediaKind::Video.into(),
+        spatial: None,
+    };
+    session.receive(ms(20), packet::control(Message::ForwardState(state)));
+    let Some(Event::Forwarding(told)) = session.poll_event() else {
+        panic!("it is told");
+    };
+    assert_eq!((told.session_id, told.spatial), (2, None));
+}
