@@ -8,7 +8,20 @@ import { join } from 'node:path';
 const run = (...words) =>
   execFileSync(words[0], words.slice(1), { encoding: 'utf8', env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` } });
 
-export const withoutNamespaces = process.getuid() === 0 ? false : 'network namespaces need root';
+// Containers may refuse namespaces to root, too.
+function refused() {
+  if (process.getuid() !== 0) return 'network namespaces need root';
+  const name = `videocall-${process.pid}-try`;
+  try {
+    run('ip', 'netns', 'add', name);
+    run('ip', 'netns', 'delete', name);
+    return false;
+  } catch (error) {
+    return `no network namespace: ${String(error.stderr ?? error).trim()}`;
+  }
+}
+
+export const withoutNamespaces = refused();
 if (withoutNamespaces) console.log(`SKIPPED: ${withoutNamespaces}`);
 
 let made = 0;
