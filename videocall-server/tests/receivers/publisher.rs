@@ -87,6 +87,7 @@ fn options(servers: videocall_client::native::Servers) -> JoinOptions {
         });
     JoinOptions {
         servers: vec![servers],
+        placement: Default::default(),
         meeting: "receivers".into(),
         user: "publisher".into(),
         display_name: "publisher".into(),

@@ -91,6 +91,7 @@ impl Receiver {
         let user = format!("receiver {transport:?} {address}");
         let options = JoinOptions {
             servers: vec![server.at(address, transport)],
+            placement: Default::default(),
             meeting: "receivers".into(),
             display_name: user.clone(),
             user,

@@ -90,8 +90,8 @@ impl Server {
             },
             Transport::WebTransport => Servers {
                 webtransport: Some(format!("https://{address}:{}", self.media)),
-                websocket: None,
                 trust: Trust::Hashes(self.hashes.clone()),
+                ..Servers::default()
             },
         }
     }
