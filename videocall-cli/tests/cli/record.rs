@@ -9,7 +9,7 @@ use std::{
 use videocall_codec::pattern::find_marks;
 
 use crate::support::{
-    Film, Joined, PATIENCE, RATE, Running, SMALL, Server, files, frames, only_file, play, wait_for,
+    Film, PATIENCE, RATE, Running, SMALL, Server, files, frames, only_file, play, wait_for,
 };
 
 #[test]

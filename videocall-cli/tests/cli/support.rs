@@ -240,7 +240,7 @@ impl Film {
             let at = number as u64 * 20_000;
             if number % 2 == 0 {
                 let place = number / 2;
-                let keyframe = place as u64 % FILM_FPS == 0;
+                let keyframe = (place as u64).is_multiple_of(FILM_FPS);
                 let frame = &self.pictures[place];
                 writer.write_video(at, keyframe, frame).unwrap();
             }

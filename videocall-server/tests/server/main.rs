@@ -4,14 +4,14 @@
 
 mod bad_input;
 mod clients;
-mod metrics;
-mod overload;
 mod delay;
 mod limits;
 mod logs;
+mod metrics;
 #[path = "../../../videocall-node/tests/node/nats_server.rs"]
 #[allow(dead_code)]
 mod nats_server;
+mod overload;
 mod process;
 mod resume;
 mod rolling;

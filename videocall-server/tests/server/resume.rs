@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::time::timeout;
 use videocall_client::{
     core::session::Event,
-    native::{Client as Native, Handle, JoinOptions, Servers, Trust},
+    native::{Client as Native, Handle, JoinOptions, Placement, Servers, Trust},
 };
 use videocall_types::{
     close::CloseReason,
@@ -167,6 +167,7 @@ pub(crate) fn door(server: &Server, way: Way) -> Servers {
 
 pub(crate) fn door_at(way: Way, http: u16, media: u16, hash: [u8; 32]) -> Servers {
     Servers {
+        origin: None,
         webtransport: (way == Way::WebTransport).then(|| format!("https://127.0.0.1:{media}")),
         websocket: (way == Way::WebSocket).then(|| format!("ws://127.0.0.1:{http}")),
         trust: Trust::Hashes(vec![hash]),
@@ -176,6 +177,7 @@ pub(crate) fn door_at(way: Way, http: u16, media: u16, hash: [u8; 32]) -> Server
 pub(crate) fn doors(servers: Vec<Servers>, user: &str) -> JoinOptions {
     JoinOptions {
         servers,
+        placement: Placement::Anywhere,
         meeting: "m".into(),
         user: user.into(),
         display_name: user.into(),
