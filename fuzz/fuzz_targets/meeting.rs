@@ -355,11 +355,11 @@ impl World {
         }
     }
 
-    fn take(&mut self, place: usize, packets: usize, bytes: usize) {
+    fn take(&mut self, place: usize, limits: BatchLimits) {
         let Some(person) = &mut self.people[place] else {
             return;
         };
-        let batch = person.egress.take_batch(self.now, BatchLimits { packets, bytes, pictures: bytes % 5 != 0 });
+        let batch = person.egress.take_batch(self.now, limits);
         let count = |class: fn(&Packet) -> bool| {
             let of_class = batch.iter().filter(|outgoing| class(&outgoing.packet));
             of_class
@@ -464,8 +464,12 @@ fn run(u: &mut Unstructured<'_>) -> Result<()> {
             }
             10 => world.advance(Duration::from_millis(u.int_in_range(0..=2_000)?)),
             11 => {
-                let (packets, bytes) = (u.int_in_range(0..=40)?, u.arbitrary::<u16>()?);
-                world.take(place, packets, bytes.into());
+                let limits = BatchLimits {
+                    packets: u.int_in_range(0..=40)?,
+                    bytes: u.arbitrary::<u16>()?.into(),
+                    pictures: u.arbitrary()?,
+                };
+                world.take(place, limits);
             }
             12 | 13 => world.film(place, u)?,
             14 => world.join_with_camera(place),

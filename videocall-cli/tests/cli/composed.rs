@@ -134,10 +134,11 @@ fn picture_and_sound_are_together_in_the_composed_file() {
         .filter_map(nearest)
         .filter(|it| it.abs() < 400.0)
         .collect();
-    assert!(apart.len() >= 2, "flashes {flashes:?}, marks {marks:?}");
-    // Two pictures that are not made at the same moments: 40 ms each.
+    assert!(apart.len() >= 3, "flashes {flashes:?}, marks {marks:?}");
+    // The first may fall between the first sound and the first picture. Two pictures that are not
+    // made at the same moments: 40 ms each.
     assert!(
-        apart.iter().all(|it| it.abs() <= 85.0),
+        apart.iter().skip(1).all(|it| it.abs() <= 85.0),
         "apart by {apart:?} ms"
     );
     // A file is never replaced.

@@ -5,7 +5,7 @@ use crate::{
     programs::{PATIENCE, event, server, streamer, watcher},
 };
 
-fn goes_on(transport: &str, lossless_sound: bool) {
+fn goes_on(transport: &str) {
     let Some(net) = Net::make("a lossy network") else {
         return;
     };
@@ -21,7 +21,8 @@ fn goes_on(transport: &str, lossless_sound: bool) {
         if figures["kind"] == "video" && of("fps") >= 8 {
             seen += 1;
         }
-        // A tenth of the sound may be missing where it is sent in datagrams.
+        // A tenth of the sound may be missing: datagrams get lost, and what waited too long behind
+        // a lost segment of TCP is not sent any more.
         if figures["kind"] == "audio" && of("packets") >= 40 {
             heard += 1;
             lost = of("lost");
@@ -29,19 +30,15 @@ fn goes_on(transport: &str, lossless_sound: bool) {
         (seen >= 6 && heard >= 6).then_some(())
     });
     assert!(net.lost() > 5, "the network loses packets");
-    assert!(
-        !lossless_sound || lost == 0,
-        "{lost} lost on a reliable transport"
-    );
     assert!(lost < 50 * PATIENCE.as_secs() / 5, "{lost} lost");
 }
 
 #[test]
 fn one_packet_in_twenty_lost_is_borne_over_webtransport() {
-    goes_on("webtransport", false);
+    goes_on("webtransport");
 }
 
 #[test]
 fn one_packet_in_twenty_lost_is_borne_over_websocket() {
-    goes_on("websocket", true);
+    goes_on("websocket");
 }
