@@ -85,8 +85,7 @@ pub(crate) struct Outcome {
 pub(crate) struct Crowd {
     publisher: Peer,
     received: Arc<Received>,
-    /// Ended with the crowd.
-    _receivers: JoinSet<()>,
+    receivers: JoinSet<()>,
     number: u64,
 }
 
@@ -107,7 +106,7 @@ impl Crowd {
         let mut crowd = Self {
             publisher,
             received,
-            _receivers: receivers,
+            receivers,
             number: 0,
         };
         let everybody = async {
@@ -194,6 +193,11 @@ impl Crowd {
             last = now;
             time::sleep(Duration::from_millis(3)).await;
         }
+    }
+
+    /// How many receive.
+    pub(crate) fn len(&self) -> usize {
+        self.receivers.len()
     }
 }
 

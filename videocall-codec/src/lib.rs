@@ -28,7 +28,7 @@ pub mod webm;
 pub mod y4m;
 pub mod yuv;
 
-pub use input::{Container, ReadError};
+pub use input::ReadError;
 
 /// A video codec that files and meetings carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -2,20 +2,15 @@
 
 use std::{
     future::poll_fn,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
-use tracing::{Span, info_span, warn};
-use videocall_relay::{Batch, BatchLimits, Egress, Fatal, Outgoing, PathEstimate};
-use videocall_types::{close::CloseReason, ids::SessionId, view::PacketView};
+use videocall_relay::{Batch, Egress, Fatal, Outgoing};
+use videocall_types::{close::CloseReason, ids::SessionId};
 
 use crate::{
-    limits::{Usage, Verdict},
     meeting::{MeetingShell, now},
     node::SessionGuard,
 };
@@ -25,25 +20,12 @@ const BATCH_PACKETS: usize = 64;
 /// Bytes after which a batch ends.
 const BATCH_BYTES: usize = 64 * 1024;
 
-/// How much the path to a participant takes now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Room {
-    /// Whatever waits.
-    Any,
-    /// One packet, and no more after so many bytes.
-    Bytes(usize),
-    /// No pictures: they would wait in the transport, where nobody can drop them.
-    UrgentOnly,
-}
-
 /// One participant. Dropping it leaves the meeting.
 pub struct Session {
     id: SessionId,
     shell: Arc<MeetingShell>,
     egress: Arc<Egress>,
-    usage: Usage,
-    warned: AtomicBool,
-    guard: SessionGuard,
+    _guard: SessionGuard,
 }
 
 impl Session {
@@ -57,9 +39,7 @@ impl Session {
             id,
             shell,
             egress,
-            usage: Usage::default(),
-            warned: AtomicBool::new(false),
-            guard,
+            _guard: guard,
         }
     }
 
@@ -68,66 +48,18 @@ impl Session {
         self.id
     }
 
-    /// What the log says of everything that happens in its life. No names: a meeting's stands
-    /// there as the hash of which bus subjects are made.
-    pub fn span(&self) -> Span {
-        info_span!(
-            "session",
-            id = %self.id,
-            meeting = self.shell.id.token(),
-            transport = self.guard.transport().label(),
-        )
-    }
-
     /// Takes a packet of this participant and forwards it, without waiting for anything.
     ///
     /// # Errors
     /// The session must end: send what still waits, then close the connection with that reason.
     pub fn receive(&self, packet: Bytes) -> Result<(), Fatal> {
-        let now = now();
-        match self.guard.limits().judge(now, &self.usage, packet.len()) {
-            Verdict::Take => {}
-            Verdict::Busy if is_control(&packet) => {}
-            Verdict::Busy => return Ok(()),
-            Verdict::Drop => {
-                self.warn();
-                return Ok(());
-            }
-            Verdict::End => {
-                let fatal = Fatal::new(CloseReason::RateLimitExceeded);
-                self.end(fatal.clone());
-                return Err(self.shell.end_of(self.id).unwrap_or(fatal));
-            }
-        }
-        self.shell.receive(now, self.id, packet)
+        self.shell.receive(self.id, packet)
     }
 
-    /// Says once that too much is sent from there, before the session is ended for it.
-    fn warn(&self) {
-        if !self.warned.swap(true, Relaxed) {
-            warn!("sends more than it may: packets are dropped");
-            self.shell.warn(self.id, CloseReason::RateLimitExceeded);
-        }
-    }
-
-    /// Appends what waits for this participant to `out`, as much as the path takes now;
-    /// `Ready(false)` when the session is over.
-    pub fn poll_batch(
-        &self,
-        cx: &mut Context<'_>,
-        room: Room,
-        out: &mut Vec<Outgoing>,
-    ) -> Poll<bool> {
-        let limits = BatchLimits {
-            packets: BATCH_PACKETS,
-            bytes: match room {
-                Room::Bytes(bytes) => bytes.min(BATCH_BYTES),
-                Room::Any | Room::UrgentOnly => BATCH_BYTES,
-            },
-            pictures: room != Room::UrgentOnly,
-        };
+    /// Appends what waits for this participant to `out`; `Ready(false)` when the session is over.
+    pub fn poll_batch(&self, cx: &mut Context<'_>, out: &mut Vec<Outgoing>) -> Poll<bool> {
         self.egress
-            .poll_batch(cx, now(), limits, out)
+            .poll_batch(cx, now(), BATCH_PACKETS, BATCH_BYTES, out)
             .map(|batch| batch == Batch::More)
     }
 
@@ -137,13 +69,8 @@ impl Session {
     }
 
     /// Like [`poll_batch`](Self::poll_batch), waiting.
-    pub async fn next_batch(&self, room: Room, out: &mut Vec<Outgoing>) -> bool {
-        poll_fn(|cx| self.poll_batch(cx, room, out)).await
-    }
-
-    /// Tells what the transport knows of the path to this participant.
-    pub fn note_path(&self, path: PathEstimate) {
-        self.egress.note_path(path);
+    pub async fn next_batch(&self, out: &mut Vec<Outgoing>) -> bool {
+        poll_fn(|cx| self.poll_batch(cx, out)).await
     }
 
     /// A packet was taken but could not be delivered: what depends on it will not follow.
@@ -162,11 +89,6 @@ impl Session {
             .end_of(self.id)
             .unwrap_or_else(|| Fatal::new(CloseReason::Normal))
     }
-}
-
-/// Asked only of a node that is overloaded: it parses the packet.
-fn is_control(packet: &Bytes) -> bool {
-    PacketView::parse(packet).is_ok_and(|view| view.control.is_some())
 }
 
 impl Drop for Session {

@@ -32,13 +32,11 @@ pub enum CloseReason {
     Unsupported = 21,
     /// The peer did not read what was sent to it.
     SlowConsumer = 22,
-    /// The resume ticket is not valid, or no longer: come back without it.
-    TicketRefused = 23,
 }
 
 impl CloseReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [CloseReason; 14] = [
+    pub const ALL: [CloseReason; 13] = [
         Self::Normal,
         Self::GoingAway,
         Self::ProtocolError,
@@ -52,7 +50,6 @@ impl CloseReason {
         Self::Full,
         Self::Unsupported,
         Self::SlowConsumer,
-        Self::TicketRefused,
     ];
 
     /// The number on the wire, also the error code of a closed WebTransport session.
@@ -80,12 +77,7 @@ impl CloseReason {
     pub const fn may_retry(self) -> bool {
         matches!(
             self,
-            Self::GoingAway
-                | Self::Timeout
-                | Self::InternalError
-                | Self::Full
-                | Self::SlowConsumer
-                | Self::TicketRefused
+            Self::GoingAway | Self::Timeout | Self::InternalError | Self::Full | Self::SlowConsumer
         )
     }
 
@@ -105,7 +97,6 @@ impl CloseReason {
             Self::Full => "no place left",
             Self::Unsupported => "this protocol version is not supported",
             Self::SlowConsumer => "the client did not read what was sent to it",
-            Self::TicketRefused => "the resume ticket is not valid",
         }
     }
 
@@ -115,7 +106,8 @@ impl CloseReason {
             message: Some(control::Message::Close(Close {
                 code: self.code(),
                 text: text.into(),
-                ..Close::default()
+                retry_after_ms: 0,
+                r#move: self == Self::GoingAway,
             })),
         }
     }

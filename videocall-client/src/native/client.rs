@@ -2,11 +2,9 @@
 
 use std::{
     pin::pin,
-    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use parking_lot::Mutex;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -16,19 +14,14 @@ use videocall_types::{
     close::CloseReason,
     ids::{MediaKind, SessionId},
     view::Routing,
-    wire::{MediaPacket, Participant, PublishState, Subscribe},
+    wire::{MediaPacket, Participant, PublishState, ReceiverReport, Subscribe},
 };
 
 use super::{
     link::{self, Incoming, Link, OpenError, Servers},
-    sending::Sending,
     servers::Choice,
 };
-use crate::core::{
-    reception::{Figures, Reception},
-    select::Placement,
-    session::{Event, Session},
-};
+use crate::core::session::{Event, Session};
 
 /// Commands and events that may wait.
 const QUEUE: usize = 1024;
@@ -41,8 +34,6 @@ pub struct JoinOptions {
     /// The servers of an installation, any of which carries the meeting; the first is preferred
     /// unless another is much nearer.
     pub servers: Vec<Servers>,
-    /// How to choose among those that are about equally near.
-    pub placement: Placement,
     /// Name of the meeting.
     pub meeting: String,
     /// Id of the guest.
@@ -66,6 +57,7 @@ enum Command {
     Publish(PublishState),
     Subscribe(Subscribe),
     Keyframe(SessionId, MediaKind),
+    Report(ReceiverReport),
     Media(Routing, Box<MediaPacket>),
     Leave,
 }
@@ -83,8 +75,6 @@ pub struct Client {
 pub struct Handle {
     commands: mpsc::Sender<Command>,
     roster: watch::Receiver<Vec<Participant>>,
-    reception: Arc<Mutex<Reception>>,
-    start: Instant,
 }
 
 impl Client {
@@ -95,15 +85,9 @@ impl Client {
         let (to_program, events) = mpsc::channel(QUEUE);
         let (to_roster, roster) = watch::channel(Vec::new());
         let driver = Driver::new(options, for_task, to_program, to_roster);
-        let handle = Handle {
-            commands,
-            roster,
-            reception: driver.reception.clone(),
-            start: driver.start,
-        };
         Self {
             events,
-            handle,
+            handle: Handle { commands, roster },
             task: tokio::spawn(driver.run()),
         }
     }
@@ -147,21 +131,9 @@ impl Handle {
         self.command(Command::Keyframe(of, kind)).await
     }
 
-    /// Notes that a frame was shown, or decoded where nobody looks. The server is told once a
-    /// second what came; only the program knows for how long a picture stood still.
-    pub fn shown(&self, of: SessionId, frame: &Routing) {
-        let now = self.start.elapsed();
-        self.reception.lock().shown(now, of, frame);
-    }
-
-    /// Notes that sound of this length had to be made up.
-    pub fn concealed(&self, of: SessionId, kind: MediaKind, length: Duration) {
-        self.reception.lock().concealed(of, kind, length);
-    }
-
-    /// How well a stream has come in.
-    pub fn reception(&self, of: SessionId, kind: MediaKind) -> Option<Figures> {
-        self.reception.lock().figures(of, kind)
+    /// Tells how reception is.
+    pub async fn report(&self, report: ReceiverReport) -> Result<(), Stopped> {
+        self.command(Command::Report(report)).await
     }
 
     /// Sends media; dropped while there is no connection.
@@ -184,16 +156,12 @@ struct Driver {
     choice: Choice,
     path: String,
     start: Instant,
-    sending: Arc<Sending>,
     link: Option<Link>,
-    /// What the program was told last that pictures may take.
-    budget: u64,
     connect: bool,
     over: bool,
     commands: mpsc::Receiver<Command>,
     events: mpsc::Sender<Event>,
     roster: watch::Sender<Vec<Participant>>,
-    reception: Arc<Mutex<Reception>>,
 }
 
 impl Driver {
@@ -211,22 +179,17 @@ impl Driver {
         let mut session = Session::new(options.display_name, options.program, seed());
         session.set_publish(options.publish);
         session.set_subscribe(options.subscribe);
-        session.set_has_others(options.servers.len() > 1);
-        let start = Instant::now();
         Self {
             session,
-            choice: Choice::new(options.servers, &options.meeting, options.placement),
+            choice: Choice::new(options.servers),
             path,
-            start,
-            sending: Arc::new(Sending::new(start)),
+            start: Instant::now(),
             link: None,
-            budget: 0,
             connect: false,
             over: false,
             commands,
             events,
             roster,
-            reception: Arc::default(),
         }
     }
 
@@ -245,14 +208,14 @@ impl Driver {
             self.settle().await;
         }
         if let Some(link) = self.link.take() {
-            link.close(&self.sending).await;
+            link.close().await;
         }
     }
 
     /// Opens a connection; commands are heard meanwhile.
     async fn open(&mut self) {
         let (now, path) = (self.now(), self.path.clone());
-        let mut choice = std::mem::take(&mut self.choice);
+        let mut choice = std::mem::replace(&mut self.choice, Choice::new(Vec::new()));
         let opened = {
             let mut opening = pin!(async {
                 let servers = choice.choose(now).await;
@@ -272,8 +235,8 @@ impl Driver {
         self.choice = choice;
         let now = self.now();
         match opened {
-            Ok(opened) => {
-                self.link = Some(opened.start(&self.sending));
+            Ok(link) => {
+                self.link = Some(link);
                 self.session.opened(now);
             }
             Err(OpenError::Refused { reason, text }) => {
@@ -285,15 +248,13 @@ impl Driver {
 
     /// Waits for one thing to happen.
     async fn step(&mut self) {
-        let report = self
-            .session
-            .is_joined()
-            .then(|| self.reception.lock().due());
-        let deadline = self.session.deadline().into_iter().chain(report).min();
-        let deadline = deadline.map(|at| self.start + at);
-        let judgement = self.link.as_ref().and_then(|_| self.sending.deadline());
-        let timer = sleep_until(deadline);
-        let judging = sleep_until(judgement);
+        let deadline = self.session.deadline().map(|at| self.start + at);
+        let timer = async {
+            match deadline {
+                Some(at) => time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
         let incoming = async {
             match &mut self.link {
                 Some(link) => link.next().await,
@@ -314,44 +275,7 @@ impl Driver {
             () = timer => {
                 let now = self.now();
                 self.session.handle_timeout(now);
-                self.report(now);
             }
-            () = judging => self.judge(),
-        }
-    }
-
-    /// Tells the server once a second how reception is.
-    fn report(&mut self, now: Duration) {
-        let mut reception = self.reception.lock();
-        if self.session.is_joined() && reception.due() <= now {
-            let report = reception.report(now, self.session.rtt());
-            drop(reception);
-            if !report.streams.is_empty() {
-                self.session.report(report);
-            }
-        }
-    }
-
-    /// Looks how the path is, and tells what pictures may take where that changed.
-    fn judge(&mut self) {
-        let now = self.now();
-        let bps = self.sending.tick(self.session.unanswered(now));
-        if self.sending.wants_round_trips() {
-            self.session.probe(now);
-        }
-        if bps.abs_diff(self.budget) * 20 > self.budget {
-            self.budget = bps;
-            self.tell(Event::Budget(bps));
-        }
-        while let Some(request) = self.sending.poll_keyframe() {
-            self.tell(Event::KeyframeWanted(request));
-        }
-    }
-
-    /// Tells what is asked for again if it finds no place.
-    fn tell(&self, event: Event) {
-        if self.events.capacity() >= RESERVED {
-            let _ = self.events.try_send(event);
         }
     }
 
@@ -361,6 +285,7 @@ impl Driver {
             Some(Command::Publish(publish)) => self.session.set_publish(publish),
             Some(Command::Subscribe(subscribe)) => self.session.set_subscribe(subscribe),
             Some(Command::Keyframe(of, kind)) => self.session.request_keyframe(of, kind),
+            Some(Command::Report(report)) => self.session.report(report),
             Some(Command::Media(routing, media)) => {
                 self.session.send_media(routing, &media);
             }
@@ -375,11 +300,8 @@ impl Driver {
     /// Carries out what the session decided.
     async fn settle(&mut self) {
         let mut choked = false;
-        if let Some(round_trip) = self.session.take_round_trip() {
-            self.sending.round_trip(round_trip);
-        }
         while let Some(transmit) = self.session.poll_transmit() {
-            choked |= self.link.is_some() && !self.sending.push(transmit);
+            choked |= self.link.as_ref().is_some_and(|link| !link.send(transmit));
         }
         if choked {
             let now = self.now();
@@ -391,16 +313,10 @@ impl Driver {
                     self.connect = true;
                     continue;
                 }
-                Event::Reconnecting {
-                    retry_after,
-                    servers,
-                    ..
-                } => {
+                Event::Reconnecting { retry_after, .. } => {
                     self.link = None;
                     let now = self.start.elapsed();
                     self.choice.failed(now, *retry_after);
-                    self.choice.recommended(servers);
-                    self.session.wait_until(self.choice.open_at());
                 }
                 Event::Joined(_) => self.choice.joined(),
                 Event::Closed { reason, .. } => {
@@ -412,33 +328,13 @@ impl Driver {
                 Event::Roster => {
                     self.roster.send_replace(self.session.roster().to_vec());
                 }
-                Event::Media(media) => {
-                    let now = self.start.elapsed();
-                    let mut reception = self.reception.lock();
-                    reception.arrived(now, media.session, &media.routing);
-                    drop(reception);
-                    if self.events.capacity() < RESERVED {
-                        continue;
-                    }
-                }
-                Event::Forwarding(state) if state.spatial.is_none() => {
-                    if let Some(session) = SessionId::new(state.session_id) {
-                        self.reception.lock().paused(session, state.kind());
-                    }
-                }
+                Event::Media(_) if self.events.capacity() < RESERVED => continue,
                 _ => {}
             }
             if self.events.send(event).await.is_err() {
                 self.over = true;
             }
         }
-    }
-}
-
-async fn sleep_until(at: Option<Instant>) {
-    match at {
-        Some(at) => time::sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }
 

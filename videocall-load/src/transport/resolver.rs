@@ -1,7 +1,6 @@
 //! Names of servers, looked up once for all connections that start together.
 
 use std::{
-    collections::HashMap,
     fmt, io,
     net::SocketAddr,
     pin::Pin,
@@ -20,11 +19,11 @@ const KEEP: Duration = Duration::from_secs(5);
 
 type Found = Result<Vec<SocketAddr>, String>;
 
-/// The addresses of the servers of a run.
+/// The addresses of one server.
 #[derive(Clone, Default)]
 pub(super) struct Resolver {
     /// Held while looking up, so that thousands of connections ask once.
-    known: Arc<Mutex<HashMap<String, (Instant, Found)>>>,
+    known: Arc<Mutex<Option<(Instant, Found)>>>,
 }
 
 impl fmt::Debug for Resolver {
@@ -50,7 +49,7 @@ impl Resolver {
 
     async fn look_up(&self, name: &str) -> Found {
         let mut known = self.known.lock().await;
-        if let Some((at, found)) = known.get(name)
+        if let Some((at, found)) = &*known
             && at.elapsed() < KEEP
         {
             return found.clone();
@@ -59,7 +58,7 @@ impl Resolver {
             Ok(addresses) => Ok(addresses.collect()),
             Err(error) => Err(error.to_string()),
         };
-        known.insert(name.to_owned(), (Instant::now(), found.clone()));
+        *known = Some((Instant::now(), found.clone()));
         found
     }
 }

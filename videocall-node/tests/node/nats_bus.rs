@@ -24,6 +24,7 @@ fn roster(session_id: u64, version: u64) -> NodeRoster {
     NodeRoster {
         participants: vec![participant],
         version,
+        ..NodeRoster::default()
     }
 }
 

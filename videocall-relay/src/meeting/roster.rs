@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
+use bytes::Bytes;
 use rustc_hash::FxHashSet;
 use videocall_types::{
     ids::{MediaKind, NodeId, SessionId},
@@ -13,11 +14,8 @@ use videocall_types::{
     },
 };
 
-use super::{Joined, Local, Meeting, Output, Participant, Place};
-use crate::{
-    egress::Egress, packet::Packet, reports::Reports, stream::Stream, subscription::Subscription,
-    trips::Trips,
-};
+use super::{Joined, Local, Meeting, Output, Participant, Place, replace::sha256};
+use crate::{egress::Egress, packet::Packet, stream::Stream, subscription::Subscription};
 
 /// Changes that were not told yet: many that come together are told together.
 #[derive(Debug, Default)]
@@ -58,15 +56,12 @@ impl Meeting {
         egress.push_control(&Packet::control(packet::session_assigned(joined.session)));
         let local = Local {
             egress: egress.clone(),
+            secret: joined.secret,
             greeted: false,
-            resuming: None,
-            ticket_due: now,
             subscription: Subscription::preliminary(),
             heard: now,
             pinged: now,
             unanswered: 0,
-            trips: Trips::default(),
-            reports: Reports::default(),
             violations: 0,
             closing: false,
         };
@@ -79,7 +74,8 @@ impl Meeting {
             joined_ms: joined.joined_ms,
         };
         let place = Place::Local(Box::new(local));
-        let participant = Participant::new(info, place);
+        let secret_sha256 = sha256(&joined.secret);
+        let participant = Participant::new(info, place, Some(secret_sha256));
         self.participants.insert(joined.session, participant);
         self.receivers.push((joined.session, egress.clone()));
         self.ungreeted
@@ -184,11 +180,13 @@ impl Meeting {
         }
         self.schedule(due);
         let is_new_node = !self.knows(&node);
+        let mut proofs = roster.secret_sha256.iter();
         for info in roster.participants {
+            let proof = proofs.next().and_then(|proof| proof[..].try_into().ok());
             let Some(session) = SessionId::new(info.session_id) else {
                 continue;
             };
-            if self.is_replaced(session) {
+            if self.is_replaced(session, proof) {
                 continue;
             }
             match self.participants.get_mut(&session) {
@@ -211,7 +209,7 @@ impl Meeting {
                         ..info.clone()
                     };
                     self.participants
-                        .insert(session, Participant::new(info, place));
+                        .insert(session, Participant::new(info, place, proof));
                 }
             }
             self.roster.remote_changed(session, due);
@@ -249,11 +247,15 @@ impl Meeting {
 
     /// The local participants, for nodes that come later. Its owner gives it a version.
     pub fn local_roster(&self) -> NodeRoster {
-        let local = self.participants.values().filter(|p| p.local().is_some());
-        NodeRoster {
-            participants: local.map(|p| p.info.clone()).collect(),
-            version: 0,
+        let mut roster = NodeRoster::default();
+        for participant in self.participants.values() {
+            if participant.local().is_some() {
+                roster.participants.push(participant.info.clone());
+                let proof = participant.secret_sha256.unwrap_or_default();
+                roster.secret_sha256.push(Bytes::copy_from_slice(&proof));
+            }
         }
+        roster
     }
 
     pub(super) fn tell_other_nodes(&mut self) {

@@ -9,7 +9,6 @@ mod keyframes;
 mod layers;
 mod nodes;
 mod ordering;
-mod paths;
 mod sessions;
 mod speakers;
 mod world;

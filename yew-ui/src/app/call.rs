@@ -1,7 +1,7 @@
 //! The page of a call: holds its state and gives each part what it shows.
 
 use videocall_client::web::{
-    Call, Connection, ContentHint, Event, JoinOptions, Participants, Quality, Source,
+    Call, Connection, ContentHint, Event, JoinOptions, Participant, Quality, Source,
     TransportPreference, Warning,
     devices::{self, DeviceKind},
 };
@@ -12,17 +12,13 @@ use yew::prelude::*;
 use yew_ui::announce;
 
 use super::{
-    Context,
-    banner::Banner,
-    browser,
+    Context, browser,
     controls::{Action, Controls},
     devices::LocalTracks,
     icons::{Icon, icon},
     left::Why,
-    panels::{Help, Panel, QualitySign, SettingsPanel},
-    people::People,
+    panels::{Help, Panel, People, QualitySign, SettingsPanel, StatisticsPanel},
     stage::{Layout, Stage},
-    statistics::StatisticsPanel,
     support,
 };
 
@@ -62,7 +58,7 @@ pub(crate) struct CallPage {
     tracks: LocalTracks,
     screen: Option<MediaStreamTrack>,
     muted: bool,
-    participants: Participants,
+    participants: Vec<Participant>,
     /// Who came and went last, for those who do not see it.
     told: String,
     speakers: Vec<u64>,
@@ -100,7 +96,7 @@ impl Component for CallPage {
             own_session: 0,
             tracks,
             screen: None,
-            participants: Participants::default(),
+            participants: Vec::new(),
             told: String::new(),
             speakers: Vec::new(),
             quality: Quality::Unknown,
@@ -165,14 +161,14 @@ impl Component for CallPage {
                     <h1 title={ctx.props().meeting.clone()}>{ &ctx.props().meeting }</h1>
                     <QualitySign quality={self.quality} />
                 </header>
-                <Banner call={self.call.clone()} connection={self.connection.clone()} joined={self.own_session != 0} />
+                { self.banner() }
                 <p class="sr-only" role="status" data-testid="announcement">{ &self.told }</p>
                 <div class="call-body">
                     <main class="stage" ref={self.stage.clone()}>
                         <Stage call={self.call.clone()} own_session={self.own_session} own_name={ctx.props().name.clone()}
                             camera={self.tracks.camera.clone()} screen={self.screen.clone()} muted={self.muted}
                             participants={self.participants.clone()} speakers={self.speakers.clone()} layout={self.layout}
-                            pinned={self.pinned} pin={ctx.link().callback(Msg::Pin)} size={self.size} visible={self.visible} {texts} />
+                            pinned={self.pinned} pin={ctx.link().callback(Msg::Pin)} size={self.size} visible={self.visible} />
                         { self.alone(ctx) }
                     </main>
                     { self.panel(ctx) }
@@ -315,6 +311,9 @@ impl CallPage {
             }
             Event::Roster(participants) => {
                 support::tell_participants(participants.len());
+                if self.participants == participants {
+                    return false;
+                }
                 self.tell(&participants);
                 self.participants = participants;
             }
@@ -503,15 +502,29 @@ impl CallPage {
         changed
     }
 
-    fn tell(&mut self, participants: &Participants) {
-        fn people(of: &Participants) -> Vec<(u64, &str)> {
-            of.iter()
-                .map(|it| (it.session_id, &*it.display_name))
-                .collect()
-        }
+    fn tell(&mut self, participants: &[Participant]) {
+        let people = |of: &[Participant]| -> Vec<(u64, String)> {
+            let person = |p: &Participant| (p.session_id, p.display_name.clone());
+            of.iter().map(person).collect()
+        };
         let (before, after) = (people(&self.participants), people(participants));
         if let Some(told) = announce::changes(self.context.language, &before, &after) {
             self.told = told;
+        }
+    }
+
+    fn banner(&self) -> Html {
+        let texts = self.context.texts();
+        match &self.connection {
+            Connection::Connecting => html! {
+                <div class="banner" role="status"><span class="spinner small" aria-hidden="true"></span>{ texts.joining }</div>
+            },
+            Connection::Reconnecting { .. } => html! {
+                <div class="banner warning" role="alert" data-testid="reconnecting-banner">
+                    <span class="spinner small" aria-hidden="true"></span>{ texts.reconnecting }
+                </div>
+            },
+            _ => Html::default(),
         }
     }
 

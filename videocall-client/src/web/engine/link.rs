@@ -13,10 +13,7 @@ use web_sys::Response;
 
 use super::{websocket::WebSocketLink, webtransport::WebTransportLink};
 use crate::{
-    core::{
-        select::Placement,
-        session::{Delivery, Transmit},
-    },
+    core::session::{Delivery, Transmit},
     web::{
         js,
         protocol::{Transport, TransportPreference},
@@ -33,15 +30,9 @@ pub(super) struct ServerConfig {
     pub(super) websocket_url: Option<String>,
     #[serde(default)]
     pub(super) webtransport: Vec<WebTransportAddress>,
-    /// Origin by which all know this server.
-    #[serde(default)]
-    pub(super) origin: Option<String>,
     /// Origins of the installation's other servers.
     #[serde(default)]
     pub(super) servers: Vec<String>,
-    /// Which of them.
-    #[serde(default)]
-    pub(super) placement: Placement,
 }
 
 #[derive(Clone, Debug, Deserialize)]
