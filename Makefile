@@ -12,7 +12,7 @@ ARGS ?=
 ONE ?=
 EACH ?= 60
 
-.PHONY: help up test bench web lint fmt fuzz e2e docs audit hooks clean
+.PHONY: help up test bench web package lint fmt fuzz e2e docs audit hooks clean
 
 help: ## List what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ bench: ## Print the numbers with their floors (ONLY=relay.websocket for some)
 web: ## Build the page into dist/, small and compressed
 	@scripts/setup up
 	@cargo xtask web
+
+package: ## Build the packages of videocall-cli for amd64 and arm64 (ARGS="--arch arm64" for one)
+	@scripts/setup package
+	@cargo xtask package $(ARGS)
 
 lint: ## Formatting, clippy, generated code, licences
 	@scripts/test lint

@@ -25,7 +25,9 @@ pub(crate) async fn get(request: HttpRequest, shared: web::Data<Shared>) -> Http
         .json(json!({
             "websocketUrl": null,
             "webtransport": webtransport,
+            "origin": shared.config.public_url,
             "servers": shared.config.peer_urls,
+            "placement": shared.config.placement,
             "guests": shared.config.guests,
             "version": env!("CARGO_PKG_VERSION"),
         }))

@@ -33,7 +33,9 @@ pub(crate) async fn ready(shared: web::Data<Shared>) -> HttpResponse {
 /// The metrics in the text format of Prometheus.
 pub(crate) async fn metrics(shared: web::Data<Shared>) -> HttpResponse {
     shared.node.update_metrics();
+    let mut text = shared.metrics.render();
+    text.push_str(&shared.node.more_metrics());
     HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4; charset=utf-8")
-        .body(shared.metrics.render())
+        .body(text)
 }

@@ -1,23 +1,28 @@
 //! The HTTP server and its routes.
 
 use std::{
+    future::ready,
     io,
     net::{SocketAddr, TcpListener},
     sync::Arc,
 };
 
-use actix_http::HttpService;
+use actix_http::{HttpService, TlsAcceptorConfig};
 use actix_server::{Server, ServerBuilder, ServerHandle};
-use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_service::{
+    IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_service, map_config,
+};
 use actix_web::{
     App, Error,
     dev::AppConfig,
     http::header,
     middleware::DefaultHeaders,
+    rt::net::TcpStream,
     web::{self, Data},
 };
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use socket2::{Domain, Socket, Type};
+use tracing::debug;
 use videocall_config::{Certificates, Config};
 use videocall_node::Node;
 
@@ -143,30 +148,57 @@ fn listen(
             .map_err(|error: Error| error.error_response());
         map_config(app, |()| AppConfig::default())
     };
+    let limit = shared.node.limits().handshake_timeout;
     if shared.config.https {
         let tls = shared.certificates.server_config(&[b"http/1.1"]);
         server.listen("https", listener, move || {
             let ingress = shared.clone();
-            HttpService::build()
+            let service = HttpService::build()
                 .tcp_nodelay(true)
+                .client_request_timeout(limit)
                 .upgrade(fn_service(move |it| {
                     websocket::upgrade(it, ingress.clone())
                 }))
                 .finish(application())
-                .rustls_0_23(tls.clone())
+                .rustls_0_23_with_config(
+                    tls.clone(),
+                    TlsAcceptorConfig::default().handshake_timeout(limit),
+                );
+            at_the_door(shared.node.clone()).and_then(service.map_err(|_| Failed))
         })
     } else {
         server.listen("http", listener, move || {
             let ingress = shared.clone();
-            HttpService::build()
+            let service = HttpService::build()
                 .tcp_nodelay(true)
+                .client_request_timeout(limit)
                 .upgrade(fn_service(move |it| {
                     websocket::upgrade(it, ingress.clone())
                 }))
                 .finish(application())
-                .tcp()
+                .tcp();
+            at_the_door(shared.node.clone()).and_then(service.map_err(|_| Failed))
         })
     }
+}
+
+/// A connection came to nothing. Nobody reads why: what there is to say was said to the peer.
+#[derive(Debug)]
+struct Failed;
+
+/// Lets through whose address does not come too often, before TLS costs anything.
+fn at_the_door(
+    node: Node,
+) -> impl ServiceFactory<TcpStream, Config = (), Response = TcpStream, Error = Failed, InitError = ()>
+{
+    fn_service(move |stream: TcpStream| {
+        let address = stream.peer_addr().ok().map(|address| address.ip());
+        let may_enter = address.is_some_and(|address| node.may_connect(address));
+        if !may_enter {
+            debug!(?address, "too many connections from there");
+        }
+        ready(if may_enter { Ok(stream) } else { Err(Failed) })
+    })
 }
 
 fn routes(config: &mut web::ServiceConfig) {
@@ -181,7 +213,9 @@ fn routes(config: &mut web::ServiceConfig) {
 /// Cross-origin isolation gives the page the shared memory through which sound reaches the
 /// speakers; the rest keeps others out of the page and the page among its own.
 fn security_headers(config: &Config) -> DefaultHeaders {
-    let peers = config.peer_urls.join(" ");
+    let all = config.peer_urls.iter().chain(&config.public_url);
+    let all: Vec<&str> = all.map(String::as_str).collect();
+    let servers = all.join(" ");
     DefaultHeaders::new()
         .add(("cross-origin-opener-policy", "same-origin"))
         .add(("cross-origin-embedder-policy", "require-corp"))
@@ -197,7 +231,7 @@ fn security_headers(config: &Config) -> DefaultHeaders {
             format!(
                 "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' \
                  'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' blob: mediastream:; \
-                 connect-src 'self' ws: wss: https: {peers}; worker-src 'self' blob:; \
+                 connect-src 'self' ws: wss: https: {servers}; worker-src 'self' blob:; \
                  object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
             ),
         ))

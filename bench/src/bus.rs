@@ -1,115 +1,121 @@
 //! What crosses between nodes.
 
-use std::{
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
-
-use anyhow::{Context, Result};
-use tokio::{net::TcpListener, time};
+use anyhow::Result;
 
 use crate::{
     crowd::{Crowd, Load},
-    peer::{PATIENCE, Server, Transport, get},
+    nats::Nats,
+    peer::{Server, Transport},
     report::Report,
 };
 
 const RECEIVERS: usize = 10;
+const TRANSPORT: Transport = Transport::WebSocket;
+const CROSSING: &str = "bus.nats_per_remote_delivery";
+const REMOTE: &str = "bus.remote_cpu_us";
+const PARTS: [&str; 3] = [
+    "bus.publisher_node_cpu_us",
+    "bus.nats_cpu_us",
+    "bus.receiver_node_cpu_us",
+];
+
+/// Four seconds of sound.
+fn sound(receivers: usize) -> Load {
+    Load {
+        receivers,
+        audio: true,
+        per_second: 250,
+        packets: 1000,
+    }
+}
 
 /// `bus.nats_per_remote_delivery`: messages that NATS hands out for each packet delivered on
 /// another node; the floor is one for all of that node's receivers. `bus.remote_cpu_us`: time of
 /// both nodes for each of these deliveries; the floor is what one node takes.
+///
+/// `bus.publisher_node_cpu_us`, `bus.nats_cpu_us`, `bus.receiver_node_cpu_us`: what a packet that
+/// crosses costs each of the three, beside taking it in from its publisher and giving it to its
+/// receivers.
 pub(crate) async fn measure(report: &mut Report) -> Result<()> {
-    let names = ["bus.nats_per_remote_delivery", "bus.remote_cpu_us"];
-    if !names.iter().any(|name| report.wants(name)) {
+    let mut names = [CROSSING, REMOTE].into_iter().chain(PARTS);
+    if !names.any(|name| report.wants(name)) {
         return Ok(());
     }
-    let nats = Nats::start().await?;
-    let url = format!("nats://127.0.0.1:{}", nats.port);
-    let mut nodes = Vec::new();
-    for _ in 0..2 {
-        nodes.push(Server::product(Transport::WebSocket, &["--nats-url", &url]).await?);
-    }
-    let alone = Server::product(Transport::WebSocket, &[]).await?;
-    let load = Load {
-        receivers: RECEIVERS,
-        audio: true,
-        per_second: 250,
-        packets: 500,
-    };
-    let mut crowd = Crowd::gather(nodes[0].address, nodes[1].address, &load).await?;
-    let cpu = |servers: &[Server]| -> Result<f64> {
-        servers.iter().map(|it| it.process.cpu_seconds()).sum()
-    };
-    let (before, messages) = (cpu(&nodes)?, nats.messages_out().await?);
-    let outcome = crowd.carry(&load).await?;
-    let messages = nats.messages_out().await? - messages;
-    let used = cpu(&nodes)? - before;
-    let delivered = outcome.delivered as f64;
-    let floor = 1.0 / crowd.len() as f64;
-    report.add(names[0], "messages", messages / delivered, Some(floor));
+    let crossing = Crossing::start().await?;
+    let many = crossing.carry(RECEIVERS).await?;
+    let alone = Server::product(TRANSPORT, &[]).await?;
+    let at_home = on_one_node(&alone, RECEIVERS).await?;
+    let floor = 1.0 / RECEIVERS as f64;
+    report.add(CROSSING, "messages", many.messages * floor, Some(floor));
+    let both = (many.publisher + many.receiver) / RECEIVERS as f64;
+    report.add(REMOTE, "µs", both, Some(at_home / RECEIVERS as f64));
 
-    let mut crowd = Crowd::gather(alone.address, alone.address, &load).await?;
-    let before = alone.process.cpu_seconds()?;
-    let outcome = crowd.carry(&load).await?;
-    let alone = alone.process.cpu_seconds()? - before;
-    let floor = alone * 1e6 / outcome.delivered as f64;
-    report.add(names[1], "µs", used * 1e6 / delivered, Some(floor));
+    // What one more receiver costs is what giving costs.
+    let one = crossing.carry(1).await?;
+    let giving = (many.receiver - one.receiver) / (RECEIVERS - 1) as f64;
+    let taking_in = on_one_node(&alone, 0).await?;
+    report.add(PARTS[0], "µs", one.publisher - taking_in, None);
+    report.add(PARTS[1], "µs", one.nats, None);
+    report.add(PARTS[2], "µs", one.receiver - giving, None);
     Ok(())
 }
 
-struct Nats {
-    child: Child,
-    port: u16,
-    monitor: u16,
-    _folder: tempfile::TempDir,
+/// CPU microseconds of a node for each packet of somebody with so many receivers.
+async fn on_one_node(server: &Server, receivers: usize) -> Result<f64> {
+    let load = sound(receivers);
+    let mut crowd = Crowd::gather(server.address, server.address, &load).await?;
+    let before = server.process.cpu_seconds()?;
+    crowd.carry(&load).await?;
+    let used = server.process.cpu_seconds()? - before;
+    Ok(used * 1e6 / f64::from(load.packets))
 }
 
-impl Nats {
+/// The publisher on one node, everybody else on another.
+struct Crossing {
+    nats: Nats,
+    nodes: [Server; 2],
+}
+
+/// For each packet: CPU microseconds, and messages that NATS hands out.
+struct Cost {
+    publisher: f64,
+    nats: f64,
+    receiver: f64,
+    messages: f64,
+}
+
+impl Crossing {
     async fn start() -> Result<Self> {
-        let (port, monitor) = (free_port().await?, free_port().await?);
-        let folder = tempfile::tempdir()?;
-        let child = Command::new("nats-server")
-            .args(["--addr", "127.0.0.1", "--jetstream"])
-            .args(["--port", &port.to_string()])
-            .args(["--http_port", &monitor.to_string()])
-            .arg("--store_dir")
-            .arg(folder.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .context("nats-server cannot be started: scripts/setup test installs it")?;
-        let nats = Self {
-            child,
-            port,
-            monitor,
-            _folder: folder,
+        let nats = Nats::start().await?;
+        let url = nats.url();
+        let args = ["--nats-url", url.as_str()];
+        let nodes = [
+            Server::product(TRANSPORT, &args).await?,
+            Server::product(TRANSPORT, &args).await?,
+        ];
+        Ok(Self { nats, nodes })
+    }
+
+    async fn carry(&self, receivers: usize) -> Result<Cost> {
+        let load = sound(receivers);
+        let [from, to] = &self.nodes;
+        let mut crowd = Crowd::gather(from.address, to.address, &load).await?;
+        let cpu = || -> Result<[f64; 3]> {
+            Ok([
+                from.process.cpu_seconds()?,
+                self.nats.cpu_seconds()?,
+                to.process.cpu_seconds()?,
+            ])
         };
-        let up = async {
-            while nats.messages_out().await.is_err() {
-                time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        time::timeout(PATIENCE, up)
-            .await
-            .context("nats-server did not start")?;
-        Ok(nats)
+        let (before, messages) = (cpu()?, self.nats.messages_out().await?);
+        crowd.carry(&load).await?;
+        let (after, messages) = (cpu()?, self.nats.messages_out().await? - messages);
+        let each = |part: usize| (after[part] - before[part]) * 1e6 / f64::from(load.packets);
+        Ok(Cost {
+            publisher: each(0),
+            nats: each(1),
+            receiver: each(2),
+            messages: messages / f64::from(load.packets),
+        })
     }
-
-    async fn messages_out(&self) -> Result<f64> {
-        let body = get(self.monitor, "/varz").await?;
-        let figures: serde_json::Value = serde_json::from_str(&body)?;
-        figures["out_msgs"].as_f64().context("out_msgs")
-    }
-}
-
-impl Drop for Nats {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-async fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port())
 }

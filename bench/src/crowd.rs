@@ -85,7 +85,8 @@ pub(crate) struct Outcome {
 pub(crate) struct Crowd {
     publisher: Peer,
     received: Arc<Received>,
-    receivers: JoinSet<()>,
+    /// Ended with the crowd.
+    _receivers: JoinSet<()>,
     number: u64,
 }
 
@@ -106,7 +107,7 @@ impl Crowd {
         let mut crowd = Self {
             publisher,
             received,
-            receivers,
+            _receivers: receivers,
             number: 0,
         };
         let everybody = async {
@@ -193,11 +194,6 @@ impl Crowd {
             last = now;
             time::sleep(Duration::from_millis(3)).await;
         }
-    }
-
-    /// How many receive.
-    pub(crate) fn len(&self) -> usize {
-        self.receivers.len()
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
-use videocall_relay::{Counters, Egress, Joined, Meeting, RelayConfig};
+use videocall_relay::{BatchLimits, Counters, Egress, Joined, Meeting, RelayConfig};
 use videocall_types::{
     ids::{MediaKind, NodeId, SessionId},
     packet,
@@ -20,6 +20,14 @@ use videocall_types::{
 use crate::{process::beside, report::Report};
 
 const RECEIVERS: u64 = 100;
+
+/// As much as a connection's writer takes.
+const BATCH: BatchLimits = BatchLimits {
+    packets: 64,
+    bytes: 1 << 16,
+    pictures: true,
+};
+
 /// Enough that what is done once counts for little; the difference takes it out.
 const FEW: u64 = 200;
 const MANY: u64 = 1200;
@@ -84,7 +92,6 @@ pub(crate) fn core(kind: &str, packets: u64) -> Result<()> {
                 session: SessionId::new(number).context("a session")?,
                 user_id: String::from("user"),
                 display_name: String::from("user"),
-                secret: [0; 16],
                 joined_ms: 0,
             },
         );
@@ -119,7 +126,7 @@ pub(crate) fn core(kind: &str, packets: u64) -> Result<()> {
         }
         for egress in &receivers {
             while egress
-                .poll_batch(&mut context, now, 64, 1 << 16, &mut out)
+                .poll_batch(&mut context, now, BATCH, &mut out)
                 .is_ready()
             {}
             out.clear();

@@ -15,10 +15,13 @@ mod idle;
 mod instructions;
 mod joins;
 mod libraries;
+mod meeting;
 mod micro;
+mod nats;
 mod peer;
 mod process;
 mod report;
+mod scale;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -45,6 +48,8 @@ struct Cli {
 /// Processes that a run starts.
 #[derive(Subcommand)]
 enum Part {
+    /// Meetings over several nodes, as a table
+    Scale(scale::Scale),
     /// The bare loop over TCP.
     #[command(hide = true)]
     FloorWebsocket,
@@ -85,6 +90,7 @@ fn main() -> Result<()> {
 async fn start(cli: Cli) -> Result<()> {
     match cli.part {
         None => run(cli.only).await,
+        Some(Part::Scale(scale)) => scale.run().await,
         Some(Part::FloorWebsocket) => floor::tcp().await,
         Some(Part::FloorWebtransport) => floor::quic().await,
         Some(Part::Library { name }) => libraries::serve(&name).await,
@@ -109,6 +115,10 @@ async fn run(only: String) -> Result<()> {
     report.section("Delay through the server at half of what this machine carries");
     for transport in TRANSPORTS {
         delivery::delay(&mut report, transport).await?;
+    }
+    report.section("One meeting, five cameras, three who speak, nine pictures on each screen");
+    for transport in TRANSPORTS {
+        meeting::measure(&mut report, transport).await?;
     }
     report.section("Joining, and being there");
     for transport in TRANSPORTS {

@@ -72,6 +72,17 @@ impl Address {
     }
 }
 
+impl Address {
+    /// Where the load tester finds the product.
+    pub(crate) fn url(&self) -> String {
+        let scheme = match self.transport {
+            Transport::WebSocket => "ws",
+            Transport::WebTransport => "https",
+        };
+        format!("{scheme}://127.0.0.1:{}", self.port)
+    }
+}
+
 impl Server {
     /// The product.
     pub(crate) async fn product(transport: Transport, more: &[&str]) -> Result<Self> {

@@ -59,6 +59,11 @@ impl Process {
         cpu_seconds(&self.child.id().to_string())
     }
 
+    /// By which the system knows it.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Resident memory in KiB.
     pub(crate) fn memory_kib(&self) -> Result<f64> {
         let text = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;

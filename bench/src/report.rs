@@ -23,9 +23,9 @@ impl Report {
         }
     }
 
-    /// Whether a figure with this name is asked for.
+    /// Whether a figure with this name is asked for, or, if it ends with a dot, one of this group.
     pub(crate) fn wants(&self, name: &str) -> bool {
-        name.starts_with(&self.only)
+        name.starts_with(&self.only) || (name.ends_with('.') && self.only.starts_with(name))
     }
 
     /// The heading of the figures that follow, printed with the first of them.

@@ -1,5 +1,4 @@
 // Brings people into a meeting, and checks what they see.
-import assert from 'node:assert/strict';
 import { Person } from './people.mjs';
 
 // Each person joins through the server of the same place in the list, or the only one.
@@ -34,10 +33,4 @@ export async function allTogether(people) {
     for (const other of others) await person.sees(other);
     await person.hears(others, people);
   }
-}
-
-// Frames move: there are many, and their numbers differ.
-export function checkMoving(frames, what) {
-  const numbers = new Set(frames.map((frame) => frame.number));
-  assert.ok(numbers.size >= 15, `${what}: ${numbers.size} different frames of ${frames.length} in 2 s`);
 }

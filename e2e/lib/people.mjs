@@ -88,8 +88,18 @@ export class Person {
     );
   }
 
-  async watches(other, milliseconds = 2000) {
-    return this.page.evaluate(([s, ms]) => window.probe.watch(s, ms), [this.tile(other), milliseconds]);
+  // Waits until the other's picture has moved: many frames, however long a busy machine takes.
+  async seesMoving(other, { frames = 15, seconds = 30 } = {}) {
+    const numbers = new Set();
+    return this.until(
+      `${this.who.name} sees ${other.who.name} move`,
+      async () => {
+        const seen = await this.page.evaluate((s) => window.probe.watch(s, 1000), this.tile(other));
+        for (const { number } of seen) numbers.add(number);
+        return numbers.size >= frames;
+      },
+      seconds,
+    );
   }
 
   // Waits until exactly the tones of these people are heard, far above every other tone of `all`.

@@ -10,6 +10,7 @@ const ROOT = resolve(import.meta.dirname, '../..');
 const TARGET = process.env.CARGO_TARGET_DIR ?? join(ROOT, 'target');
 export const SERVER = process.env.VIDEOCALL_SERVER ?? join(TARGET, 'debug/videocall-server');
 const CLI = process.env.VIDEOCALL_CLI ?? join(TARGET, 'debug/videocall-cli');
+const LOAD = process.env.VIDEOCALL_LOAD ?? join(TARGET, 'debug/videocall-load');
 const DIST = process.env.VIDEOCALL_DIST ?? join(ROOT, 'dist');
 
 // A free port, free for UDP as well.
@@ -85,6 +86,17 @@ export class Process {
 export function cli(command, server, meeting, user, ...more) {
   const join = ['--server', server.origin, '--meeting-id', meeting, '--user-id', user];
   return new Process(CLI, [command, ...join, ...more]);
+}
+
+// So many people who only listen, in the meeting that it names.
+export function crowd(server, count) {
+  const people = new Process(LOAD, [
+    '--url', server.origin.replace('http', 'ws'), '--behaviour', 'meeting', '--meeting-name', 'crowd',
+    '--connection-number', String(count), '--participants-per-meeting', String(count),
+    '--cameras', '0', '--speakers', '0', '--layout', 'audio', '--duration', '10m',
+  ]);
+  people.meeting = 'crowd-0';
+  return people;
 }
 
 // One videocall-server. `restart` brings it back on the same ports.

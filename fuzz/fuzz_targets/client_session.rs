@@ -60,7 +60,6 @@ fn message(u: &mut Unstructured<'_>) -> Result<Message> {
         0 | 1 => Message::Welcome(Welcome {
             session_id: number(u)?,
             heartbeat_interval_ms: u.arbitrary()?,
-            session_secret: raw(u)?,
             roster: Some(roster(u)?),
             ..Welcome::default()
         }),

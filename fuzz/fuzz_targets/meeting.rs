@@ -14,7 +14,7 @@ use libfuzzer_sys::{
     fuzz_target,
 };
 use videocall_relay::{
-    Counters, Egress, Fatal, Joined, Meeting, Outgoing, Output, Packet, RelayConfig,
+    BatchLimits, Counters, Egress, Fatal, Joined, Meeting, Outgoing, Output, Packet, RelayConfig,
 };
 use videocall_types::{
     ids::{MediaKind, NodeId, SessionId},
@@ -31,7 +31,6 @@ use videocall_types::{
 const PEOPLE: usize = 3;
 /// Participants of another node have ids from here.
 const FAR: u64 = 100;
-const SECRET: [u8; 16] = [7; 16];
 /// What the longest input can become as one packet.
 const LONGEST: usize = 10_000;
 
@@ -66,6 +65,7 @@ struct World {
     meeting: Meeting,
     config: Arc<RelayConfig>,
     now: Instant,
+    unchecked: Vec<(SessionId, Bytes)>,
     people: [Option<Person>; PEOPLE],
     next: u64,
 }
@@ -150,12 +150,12 @@ fn message(u: &mut Unstructured<'_>, people: u64) -> Result<Message> {
         0 => Message::Hello(Hello {
             protocol_version: 1,
             publish: u.arbitrary::<bool>()?.then(camera),
-            replaces_session: if u.arbitrary()? {
-                FAR + 1
-            } else {
-                u.int_in_range(0..=people + 1)?
+            ticket: match u.int_in_range(0..=3)? {
+                0 => raw(u)?,
+                1 => ticket(FAR + 1),
+                2 => ticket(u.int_in_range(0..=people + 1)?),
+                _ => Bytes::new(),
             },
-            session_secret: SECRET.to_vec().into(),
             ..Hello::default()
         }),
         1 => Message::PublishState(if u.arbitrary()? {
@@ -185,7 +185,12 @@ fn message(u: &mut Unstructured<'_>, people: u64) -> Result<Message> {
     })
 }
 
-fn bus_message(u: &mut Unstructured<'_>, proof: &[Bytes]) -> Result<BusControl> {
+/// The session's number stands for one.
+fn ticket(session: u64) -> Bytes {
+    session.to_string().into()
+}
+
+fn bus_message(u: &mut Unstructured<'_>) -> Result<BusControl> {
     if u.arbitrary()? {
         return Ok(BusControl::decode(raw(u)?).unwrap_or_default());
     }
@@ -199,7 +204,6 @@ fn bus_message(u: &mut Unstructured<'_>, proof: &[Bytes]) -> Result<BusControl> 
         node_id: node(u.arbitrary()?).as_str().to_owned(),
         message: Some(bus_control::Message::Roster(NodeRoster {
             participants: (FAR..FAR + far).map(participant).collect(),
-            secret_sha256: proof.iter().cycle().take(far as usize).cloned().collect(),
             ..NodeRoster::default()
         })),
     })
@@ -213,6 +217,7 @@ impl World {
             meeting: Meeting::new(NodeId::from_random(1), config.clone(), counters),
             config,
             now: *START,
+            unchecked: Vec::new(),
             people: Default::default(),
             next: 1,
         }
@@ -228,7 +233,6 @@ impl World {
             session,
             user_id: format!("user {session}"),
             display_name: String::new(),
-            secret: SECRET,
             joined_ms: 0,
         };
         self.people[place] = Some(Person {
@@ -328,17 +332,34 @@ impl World {
         while let Some(output) = self.meeting.poll_output() {
             number += 1;
             assert!(number < 1000, "one call, a thousand outputs");
-            if let Output::Close { session, .. } = output {
-                self.meeting.leave(self.now, session);
+            match output {
+                Output::Close { session, .. } => self.meeting.leave(self.now, session),
+                Output::IssueTicket { session, .. } => {
+                    self.meeting
+                        .give_ticket(self.now, session, ticket(session.get()));
+                }
+                Output::CheckTicket {
+                    session, ticket, ..
+                } => self.unchecked.push((session, ticket)),
+                _ => {}
             }
         }
     }
 
-    fn take(&mut self, place: usize, packets: usize, bytes: usize) {
+    /// Tickets are checked when the script says so.
+    fn check_tickets(&mut self) {
+        for (session, ticket) in std::mem::take(&mut self.unchecked) {
+            let number = std::str::from_utf8(&ticket).ok().and_then(|it| it.parse().ok());
+            let verdict = number.and_then(SessionId::new).ok_or("a bad ticket");
+            self.meeting.ticket_checked(self.now, session, verdict);
+        }
+    }
+
+    fn take(&mut self, place: usize, limits: BatchLimits) {
         let Some(person) = &mut self.people[place] else {
             return;
         };
-        let batch = person.egress.take_batch(self.now, packets, bytes);
+        let batch = person.egress.take_batch(self.now, limits);
         let count = |class: fn(&Packet) -> bool| {
             let of_class = batch.iter().filter(|outgoing| class(&outgoing.packet));
             of_class
@@ -376,7 +397,7 @@ impl World {
             let most = self.config.video_queue_bytes + self.config.control_queue_bytes;
             assert!(bytes <= most + (1 + self.config.audio_queue_packets) * LONGEST);
             if packets > self.config.video_queue_packets {
-                self.take(place, usize::MAX, usize::MAX);
+                self.take(place, BatchLimits::NONE);
             }
         }
     }
@@ -413,7 +434,7 @@ fn run(u: &mut Unstructured<'_>) -> Result<()> {
         let session = world.people[place]
             .as_ref()
             .map_or(0, |person| person.session.get());
-        match u.int_in_range(0..=15)? {
+        match u.int_in_range(0..=16)? {
             0 => world.join(place),
             1 => world.leave(place),
             2 => {
@@ -429,9 +450,7 @@ fn run(u: &mut Unstructured<'_>) -> Result<()> {
                 world.receive(place, packet::control(message));
             }
             8 => {
-                // All have the same secret.
-                let proof = world.meeting.local_roster().secret_sha256;
-                let message = bus_message(u, &proof)?;
+                let message = bus_message(u)?;
                 world.meeting.receive_bus_control(world.now, message);
             }
             9 => {
@@ -445,11 +464,16 @@ fn run(u: &mut Unstructured<'_>) -> Result<()> {
             }
             10 => world.advance(Duration::from_millis(u.int_in_range(0..=2_000)?)),
             11 => {
-                let (packets, bytes) = (u.int_in_range(0..=40)?, u.arbitrary::<u16>()?);
-                world.take(place, packets, bytes.into());
+                let limits = BatchLimits {
+                    packets: u.int_in_range(0..=40)?,
+                    bytes: u.arbitrary::<u16>()?.into(),
+                    pictures: u.arbitrary()?,
+                };
+                world.take(place, limits);
             }
             12 | 13 => world.film(place, u)?,
             14 => world.join_with_camera(place),
+            15 => world.check_tickets(),
             _ => match u.int_in_range(0..=3)? {
                 0 => world.meeting.synchronize(),
                 1 => world.meeting.refresh(),
@@ -469,7 +493,7 @@ fn run(u: &mut Unstructured<'_>) -> Result<()> {
         world.outputs();
         world.check();
     }
-    (0..PEOPLE).for_each(|place| world.take(place, usize::MAX, usize::MAX));
+    (0..PEOPLE).for_each(|place| world.take(place, BatchLimits::NONE));
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use std::{fmt::Display, process::ExitCode};
 
+use videocall_capture::CaptureError;
 use videocall_types::close::CloseReason;
 
 /// Table of exit codes, for `--help`.
@@ -13,7 +14,12 @@ Exit codes:
   3  the input or the device cannot be read
   4  the output cannot be written
   5  the server cannot be reached (only at the start: later on, it is tried again for ever)
-  6  the server refused: name, token, or removed from the meeting";
+  6  the server refused: the name, or removed from the meeting
+  7  no such camera or microphone
+  8  another program has the camera or microphone
+  9  no permission for the camera or microphone
+ 10  the camera does not have that size or format
+ 11  `doctor` found something that must be mended";
 
 /// Why the program could not do what it was asked to, in words for people.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +47,27 @@ impl Failure {
     /// What is to be streamed cannot be read.
     pub fn input(what: &str, error: impl Display) -> Self {
         Self::new(3, format!("{what}: {error}"))
+    }
+
+    /// A camera or microphone that cannot be opened.
+    pub fn device(error: &CaptureError) -> Self {
+        let code = match error {
+            CaptureError::NotFound { .. } => 7,
+            CaptureError::Busy { .. } => 8,
+            CaptureError::NoPermission { .. } => 9,
+            CaptureError::Unsupported { .. } => 10,
+            _ => 3,
+        };
+        Self::new(code, error.to_string())
+    }
+
+    /// The doctor found so many things that must be mended.
+    pub fn unwell(checks: u32) -> Self {
+        let text = match checks {
+            1 => "one check failed".to_owned(),
+            checks => format!("{checks} checks failed"),
+        };
+        Self::new(11, text)
     }
 
     /// What is received cannot be written.

@@ -2,16 +2,19 @@
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
 use videocall_cli::{
     args::{Cli, Command},
+    devices, doctor,
     exit::Failure,
-    record, stream, watch,
+    manual, profile, record, stream, watch,
 };
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match profile::parse(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(failure) => return failure.tell(),
+    };
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("VIDEOCALL_LOG")
@@ -31,15 +34,9 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Stream(args) => stream::run(args).await,
         Command::Watch(args) => watch::run(args).await,
         Command::Record(args) => record::run(args).await,
-        Command::Completions { shell } => {
-            let mut command = Cli::command();
-            clap_complete::generate(shell, &mut command, "videocall-cli", &mut std::io::stdout());
-            Ok(())
-        }
-        Command::Man => {
-            let man = clap_mangen::Man::new(Cli::command());
-            man.render(&mut std::io::stdout())
-                .map_err(|error| Failure::output("standard output", &error))
-        }
+        Command::Devices => devices::run(),
+        Command::Doctor(args) => doctor::run(args).await,
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { directory } => manual::pages(directory.as_deref()),
     }
 }

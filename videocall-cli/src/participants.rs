@@ -35,9 +35,10 @@ impl Participant {
         publish: PublishState,
         subscribe: Subscribe,
     ) -> Result<Self, Failure> {
-        let servers = server::find(args).await?;
+        let (servers, placement) = server::find(args).await?;
         let client = Client::join(JoinOptions {
             servers,
+            placement,
             meeting: args.meeting_id.clone(),
             user: args.user_id.clone(),
             display_name: args.user_id.clone(),

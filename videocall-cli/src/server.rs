@@ -3,7 +3,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use ureq::tls::TlsConfig;
-use videocall_client::native::{Servers, Trust};
+use videocall_client::native::{Placement, Servers, Trust};
 
 use crate::{
     args::{JoinArgs, TransportChoice},
@@ -18,7 +18,11 @@ struct ServerConfig {
     #[serde(default)]
     webtransport: Vec<Door>,
     #[serde(default)]
+    origin: Option<String>,
+    #[serde(default)]
     servers: Vec<String>,
+    #[serde(default)]
+    placement: Placement,
 }
 
 #[derive(Deserialize)]
@@ -30,24 +34,36 @@ struct Door {
 }
 
 /// The server, and the others of its installation that answer.
-pub(crate) async fn find(args: &JoinArgs) -> Result<Vec<Servers>, Failure> {
-    let origin = args.server.trim_end_matches('/').to_owned();
+pub(crate) async fn find(args: &JoinArgs) -> Result<(Vec<Servers>, Placement), Failure> {
+    at(&args.server, args.transport, args.insecure).await
+}
+
+/// The same for a server that is named by its address alone.
+pub(crate) async fn at(
+    server: &str,
+    transport: TransportChoice,
+    insecure: bool,
+) -> Result<(Vec<Servers>, Placement), Failure> {
+    let origin = server.trim_end_matches('/').to_owned();
     if !origin.starts_with("http://") && !origin.starts_with("https://") {
         let text = format!("--server: `{origin}` must begin with http:// or https://");
         return Err(Failure::usage(text));
     }
-    let (transport, insecure) = (args.transport, args.insecure);
     let asking = tokio::task::spawn_blocking(move || {
         let config = ask(&origin, insecure)?;
-        let others = config.servers.clone();
+        let (others, placement) = (config.servers.clone(), config.placement);
         let mut servers = vec![doors(&origin, config, transport)?];
-        for other in others {
+        let known = servers[0].origin.clone();
+        for other in others
+            .into_iter()
+            .filter(|other| known.as_ref() != Some(other))
+        {
             // One that is down now may be up when it is needed; then it is asked by its own.
             if let Ok(config) = ask(&other, insecure) {
                 servers.extend(doors(&other, config, transport));
             }
         }
-        Ok(servers)
+        Ok((servers, placement))
     });
     asking.await.map_err(Failure::other)?
 }
@@ -91,6 +107,7 @@ fn doors(
         return Err(Failure::unreachable(origin, "it has no WebTransport"));
     }
     Ok(Servers {
+        origin: Some(config.origin.unwrap_or_else(|| origin.to_owned())),
         webtransport: webtransport.filter(|_| transport != TransportChoice::Websocket),
         websocket: Some(websocket).filter(|_| transport != TransportChoice::Webtransport),
         trust,

@@ -14,14 +14,14 @@ use tokio::{
 use tokio_tungstenite::tungstenite::Message as WsMessage;
 use videocall_client::{
     core::session::Event,
-    native::{Client, JoinOptions, Servers, Trust},
+    native::{Client, JoinOptions, Placement, Servers, Trust},
 };
 use videocall_types::{
     close::CloseReason,
     ids::{MediaKind, SessionId},
     packet,
     view::{PacketView, Routing},
-    wire::{Hello, MediaPacket, PublishState, Subscribe, Welcome, control::Message},
+    wire::{Hello, MediaPacket, PublishState, Subscribe, Ticket, Welcome, control::Message},
 };
 use wtransport::{Connection, Endpoint, Identity, ServerConfig};
 
@@ -30,6 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 fn options(servers: Servers) -> JoinOptions {
     JoinOptions {
         servers: vec![servers],
+        placement: Placement::Anywhere,
         meeting: "stand up/é".into(),
         user: "ann".into(),
         display_name: "Ann".into(),
@@ -58,7 +59,6 @@ fn welcome(session_id: u64) -> Bytes {
     packet::control(Message::Welcome(Welcome {
         session_id,
         user_id: Bytes::from_static(b"ann"),
-        session_secret: Bytes::from_static(&[9; 16]),
         heartbeat_interval_ms: 5000,
         ..Welcome::default()
     }))
@@ -100,7 +100,7 @@ async fn media(client: &mut Client) -> (MediaKind, Bytes) {
 }
 
 /// Welcomes connections 1, 2, … and echoes media; the first connection ends without a word at its
-/// first media packet if `fickle`. Hellos and Closes are told.
+/// first media packet if `fickle`. Hellos, Closes and reports are told.
 async fn websocket_server(fickle: bool) -> (String, mpsc::Receiver<Message>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}", listener.local_addr().unwrap());
@@ -120,9 +120,15 @@ async fn websocket_server(fickle: bool) -> (String, mpsc::Receiver<Message>) {
                     Some(hello @ Message::Hello(_)) => {
                         tell.send(hello).await.unwrap();
                         let welcome = welcome(number);
-                        socket.send(WsMessage::Binary(welcome)).await.unwrap();
+                        // Both at once: what follows may end the connection.
+                        socket.feed(WsMessage::Binary(welcome)).await.unwrap();
+                        let ticket = Bytes::from(number.to_string());
+                        let ticket = packet::control(Message::Ticket(Ticket { ticket }));
+                        socket.send(WsMessage::Binary(ticket)).await.unwrap();
                     }
-                    Some(close @ Message::Close(_)) => tell.send(close).await.unwrap(),
+                    Some(told @ (Message::Close(_) | Message::ReceiverReport(_))) => {
+                        tell.send(told).await.unwrap();
+                    }
                     Some(_) => {}
                     None if fickle && number == 1 => break,
                     None => socket.send(WsMessage::Binary(bytes)).await.unwrap(),
@@ -133,22 +139,39 @@ async fn websocket_server(fickle: bool) -> (String, mpsc::Receiver<Message>) {
     (url, told)
 }
 
-async fn hello(told: &mut mpsc::Receiver<Message>) -> Hello {
-    match timeout(PATIENCE, told.recv()).await.unwrap() {
-        Some(Message::Hello(hello)) => hello,
-        other => panic!("no Hello, but {other:?}"),
-    }
+/// What was told to the server, until it is what is looked for.
+async fn told<T>(
+    messages: &mut mpsc::Receiver<Message>,
+    mut choose: impl FnMut(Message) -> Option<T>,
+) -> T {
+    let wait = async {
+        loop {
+            let message = messages.recv().await.expect("the server goes on");
+            if let Some(chosen) = choose(message) {
+                return chosen;
+            }
+        }
+    };
+    timeout(PATIENCE, wait).await.expect("it is told")
+}
+
+async fn hello(messages: &mut mpsc::Receiver<Message>) -> Hello {
+    told(messages, |message| match message {
+        Message::Hello(hello) => Some(hello),
+        _ => None,
+    })
+    .await
 }
 
 #[tokio::test]
 async fn a_lost_websocket_comes_back_as_the_same_participant_and_leaves_with_a_word() {
-    let (url, mut told) = websocket_server(true).await;
+    let (url, mut messages) = websocket_server(true).await;
     let mut client = Client::join(options(Servers {
         websocket: Some(url),
         ..Servers::default()
     }));
     assert_eq!(joined(&mut client).await, 1);
-    assert_eq!(hello(&mut told).await.replaces_session, 0);
+    assert_eq!(hello(&mut messages).await.ticket, "");
     let handle = client.handle();
     let packet = MediaPacket {
         data: Bytes::from_static(b"frame"),
@@ -157,9 +180,8 @@ async fn a_lost_websocket_comes_back_as_the_same_participant_and_leaves_with_a_w
     let send = || handle.send_media(routing(MediaKind::Video), packet.clone());
     send().await.unwrap();
     assert_eq!(joined(&mut client).await, 2);
-    let second = hello(&mut told).await;
-    assert_eq!(second.replaces_session, 1);
-    assert_eq!(&second.session_secret[..], [9; 16]);
+    let second = hello(&mut messages).await;
+    assert_eq!(second.ticket, "1");
     send().await.unwrap();
     let (kind, payload) = media(&mut client).await;
     assert_eq!(kind, MediaKind::Video);
@@ -171,10 +193,53 @@ async fn a_lost_websocket_comes_back_as_the_same_participant_and_leaves_with_a_w
     })
     .await;
     assert_eq!(reason, Some(CloseReason::Normal));
-    let close = timeout(PATIENCE, told.recv()).await.unwrap();
-    assert!(matches!(close, Some(Message::Close(_))), "{close:?}");
+    told(&mut messages, |message| match message {
+        Message::Close(close) => Some(close),
+        _ => None,
+    })
+    .await;
     let end = timeout(PATIENCE, client.next_event()).await.unwrap();
     assert!(end.is_none());
+}
+
+#[tokio::test]
+async fn the_server_is_told_what_was_lost() {
+    let (url, mut messages) = websocket_server(false).await;
+    let mut client = Client::join(options(Servers {
+        websocket: Some(url),
+        ..Servers::default()
+    }));
+    joined(&mut client).await;
+    let handle = client.handle();
+    // The server echoes; of five packets the third was never sent.
+    for frame_number in [1, 2, 4, 5] {
+        let routing = Routing {
+            frame_number,
+            ..routing(MediaKind::Audio)
+        };
+        let packet = MediaPacket::default();
+        handle.send_media(routing, packet).await.unwrap();
+        media(&mut client).await;
+    }
+    let session = SessionId::new(1).unwrap();
+    handle.concealed(session, MediaKind::Audio, Duration::from_millis(20));
+    let (mut received, mut lost, mut impaired) = (0, 0, 0);
+    told(&mut messages, |message| {
+        let Message::ReceiverReport(report) = message else {
+            return None;
+        };
+        assert!(report.interval_ms > 0);
+        for stream in report.streams {
+            assert_eq!((stream.session_id, stream.kind()), (1, MediaKind::Audio));
+            received += stream.received;
+            lost += stream.lost;
+            impaired += stream.impaired_ms;
+        }
+        (received == 4 && lost == 1 && impaired == 20).then_some(())
+    })
+    .await;
+    let figures = handle.reception(session, MediaKind::Audio).unwrap();
+    assert_eq!((figures.received, figures.lost), (4, 1));
 }
 
 #[tokio::test]
@@ -186,6 +251,7 @@ async fn a_server_that_swallows_udp_is_joined_over_websocket() {
         webtransport: Some(format!("https://{}", silent.local_addr().unwrap())),
         websocket: Some(url),
         trust: Trust::Hashes(vec![[0; 32]]),
+        ..Servers::default()
     }));
     assert_eq!(joined(&mut client).await, 1);
 }
@@ -247,6 +313,7 @@ async fn webtransport_carries_control_sound_and_pictures_and_the_reason_of_its_e
         webtransport: Some(format!("https://{address}")),
         websocket: None,
         trust: Trust::Hashes(vec![hash]),
+        ..Servers::default()
     }));
     assert_eq!(joined(&mut client).await, 7);
     let handle = client.handle();
@@ -305,5 +372,53 @@ async fn a_server_that_goes_away_is_left_for_another() {
         .unwrap();
     joined(&mut client).await;
     let hello = hello(&mut told_second).await;
-    assert_ne!(hello.replaces_session, 0, "it is the same participant");
+    assert!(!hello.ticket.is_empty(), "it is the same participant");
+}
+
+/// Joins, tells which of the servers took it, and goes: those servers serve one after the other.
+async fn join_one_of(
+    servers: Vec<Servers>,
+    placement: Placement,
+    meeting: &str,
+    told: &mut [mpsc::Receiver<Message>],
+) -> usize {
+    let mut options = options(Servers::default());
+    (options.servers, options.placement) = (servers, placement);
+    options.meeting = meeting.to_owned();
+    let mut client = Client::join(options);
+    joined(&mut client).await;
+    let took = told.iter_mut().position(|told| told.try_recv().is_ok());
+    took.expect("one of them heard the Hello")
+}
+
+#[tokio::test]
+async fn the_people_of_a_meeting_choose_the_same_server() {
+    let (first, told_first) = websocket_server(false).await;
+    let (second, told_second) = websocket_server(false).await;
+    let mut told = [told_first, told_second];
+    let door = |name: &str, url: &String| Servers {
+        origin: Some(format!("https://{name}.example.org")),
+        websocket: Some(url.clone()),
+        ..Servers::default()
+    };
+    // Two people, each with another server as home.
+    let of_ann = vec![door("a", &first), door("b", &second)];
+    let of_ben = vec![door("b", &second), door("a", &first)];
+    let mut taken = [0, 0];
+    for n in 0..12 {
+        let meeting = format!("meeting {n}");
+        let join = (Placement::Meeting, meeting.as_str());
+        let ann = join_one_of(of_ann.clone(), join.0, join.1, &mut told).await;
+        let ben = join_one_of(of_ben.clone(), join.0, join.1, &mut told).await;
+        assert_eq!(ann, ben, "{meeting}");
+        taken[ann] += 1;
+    }
+    assert!(
+        taken[0] > 0 && taken[1] > 0,
+        "meetings are on both: {taken:?}"
+    );
+    let anywhere = Placement::Anywhere;
+    let ann = join_one_of(of_ann, anywhere, "m", &mut told).await;
+    let ben = join_one_of(of_ben, anywhere, "m", &mut told).await;
+    assert_eq!((ann, ben), (0, 1), "each at home");
 }

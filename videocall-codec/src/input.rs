@@ -36,6 +36,49 @@ pub enum ReadError {
     },
 }
 
+/// A kind of file or stream that this crate reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Container {
+    /// Uncompressed pictures: [`y4m`](crate::y4m).
+    Y4m,
+    /// Encoded pictures: [`ivf`](crate::ivf).
+    Ivf,
+    /// Encoded pictures and sound: [`webm`](crate::webm).
+    Webm,
+    /// Uncompressed sound: [`wav`](crate::wav).
+    Wav,
+}
+
+impl Container {
+    /// Bytes by which any of them is recognised.
+    pub const HEAD_BYTES: usize = 12;
+
+    /// What begins with these bytes, of which there should be [`HEAD_BYTES`](Self::HEAD_BYTES).
+    pub fn recognise(head: &[u8]) -> Option<Self> {
+        match head {
+            [b'Y', b'U', b'V', b'4', b'M', b'P', b'E', b'G', ..] => Some(Self::Y4m),
+            [b'D', b'K', b'I', b'F', ..] => Some(Self::Ivf),
+            [0x1a, 0x45, 0xdf, 0xa3, ..] => Some(Self::Webm),
+            [
+                b'R',
+                b'I',
+                b'F',
+                b'F',
+                _,
+                _,
+                _,
+                _,
+                b'W',
+                b'A',
+                b'V',
+                b'E',
+                ..,
+            ] => Some(Self::Wav),
+            _ => None,
+        }
+    }
+}
+
 /// Fills the buffer; `false` if the source ended before.
 pub(crate) fn fill(source: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
     match source.read_exact(buffer) {

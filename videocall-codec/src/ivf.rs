@@ -67,6 +67,7 @@ pub struct Frame {
 pub struct Reader<R> {
     source: R,
     header: Header,
+    truncated: bool,
 }
 
 impl<R: Read> Reader<R> {
@@ -112,7 +113,11 @@ impl<R: Read> Reader<R> {
         if !input::skip(&mut source, rest)? {
             return Err(malformed("its header is cut off"));
         }
-        Ok(Self { source, header })
+        Ok(Self {
+            source,
+            header,
+            truncated: false,
+        })
     }
 
     /// What the header said.
@@ -120,10 +125,19 @@ impl<R: Read> Reader<R> {
         &self.header
     }
 
+    /// After the end: whether it came in the middle of a frame.
+    pub fn is_truncated(&self) -> bool {
+        self.truncated
+    }
+
     /// The next frame, `None` at the end. Of at most [`MAX_FRAME_BYTES`].
     pub fn next_frame(&mut self) -> Result<Option<Frame>, ReadError> {
         let mut head = [0; 12];
-        if !input::fill(&mut self.source, &mut head)? {
+        if !input::fill(&mut self.source, &mut head[..1])? {
+            return Ok(None);
+        }
+        if !input::fill(&mut self.source, &mut head[1..])? {
+            self.truncated = true;
             return Ok(None);
         }
         let [a, b, c, d, time @ ..] = head;
@@ -135,6 +149,7 @@ impl<R: Read> Reader<R> {
             });
         }
         let data = input::take(&mut self.source, length.into())?;
+        self.truncated = data.is_none();
         Ok(data.map(|data| Frame {
             pts: u64::from_le_bytes(time),
             data,
@@ -219,6 +234,18 @@ mod tests {
             writer.write(index as u64 * 33, frame).unwrap();
         }
         writer.finish_counted().unwrap().into_inner()
+    }
+
+    #[test]
+    fn an_end_within_a_frame_is_told() {
+        let file = file(&[vec![1; 10], vec![3; 7]]);
+        let ends_well = HEADER_BYTES + 12 + 10;
+        for cut in HEADER_BYTES..=file.len() {
+            let mut reader = Reader::new(&file[..cut]).unwrap();
+            while reader.next_frame().unwrap().is_some() {}
+            let whole = [HEADER_BYTES, ends_well, file.len()].contains(&cut);
+            assert_eq!(reader.is_truncated(), !whole, "{cut}");
+        }
     }
 
     #[test]

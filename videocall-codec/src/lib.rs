@@ -28,7 +28,7 @@ pub mod webm;
 pub mod y4m;
 pub mod yuv;
 
-pub use input::ReadError;
+pub use input::{Container, ReadError};
 
 /// A video codec that files and meetings carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -80,6 +80,8 @@ pub struct Reader<R> {
     sample: Sample,
     /// Bytes of sound left.
     left: u64,
+    /// Whether the file says how many there are.
+    promised: bool,
     buffer: Vec<u8>,
 }
 
@@ -111,16 +113,14 @@ impl<R: Read> Reader<R> {
                     let (header, sample) =
                         format.ok_or_else(|| malformed("its sound comes before its format"))?;
                     // Writers to pipes cannot come back to fill the length in.
-                    let left = if length == UNKNOWN || length == 0 {
-                        u64::MAX
-                    } else {
-                        length.into()
-                    };
+                    let promised = length != UNKNOWN && length != 0;
+                    let left = if promised { length.into() } else { u64::MAX };
                     return Ok(Self {
                         source,
                         header,
                         sample,
                         left,
+                        promised,
                         buffer: Vec::new(),
                     });
                 }
@@ -136,6 +136,11 @@ impl<R: Read> Reader<R> {
     /// What the header said.
     pub fn header(&self) -> &Header {
         &self.header
+    }
+
+    /// After the end: whether there should be more, by the file's own words.
+    pub fn is_truncated(&self) -> bool {
+        self.promised && self.left > 0
     }
 
     /// Reads up to `count` samples per channel behind what `out` holds, and gives how many came:

@@ -59,6 +59,7 @@ pub struct Reader<R> {
     sampling: Sampling,
     full_range: bool,
     chroma: Vec<u8>,
+    truncated: bool,
 }
 
 fn malformed(why: &'static str) -> ReadError {
@@ -140,12 +141,18 @@ impl<R: Read> Reader<R> {
             sampling,
             full_range,
             chroma: Vec::new(),
+            truncated: false,
         })
     }
 
     /// What the header said.
     pub fn header(&self) -> &Header {
         &self.header
+    }
+
+    /// After the end: whether it came in the middle of a picture.
+    pub fn is_truncated(&self) -> bool {
+        self.truncated
     }
 
     /// Reads the next picture into `to`, which becomes as large as needed; `false` at the end.
@@ -169,6 +176,7 @@ impl<R: Read> Reader<R> {
             }
             Sampling::Half | Sampling::Full => self.subsample(to)?,
         };
+        self.truncated = !whole;
         if whole && self.full_range {
             full_to_limited(to);
         }

@@ -18,7 +18,7 @@ use std::{process::ExitCode, sync::Arc};
 
 use videocall_node::{
     GuestAdmission, Node,
-    bus::{Bus, BusError, EmbeddedBus, NatsBus, NatsConfig},
+    bus::{Bus, BusError, EmbeddedHub, NatsBus, NatsConfig},
 };
 
 /// The node that these settings describe.
@@ -27,8 +27,14 @@ use videocall_node::{
 /// The NATS address makes no sense; a server that does not answer is no error.
 pub async fn start_node(config: &Config) -> Result<Node, BusError> {
     let bus: Arc<dyn Bus> = match &config.nats_url {
-        Some(url) => Arc::new(NatsBus::connect(NatsConfig::new(url.as_str())).await?),
-        None => Arc::new(EmbeddedBus::default()),
+        Some(url) => {
+            let config = NatsConfig {
+                ticket_lifetime: config.ticket_lifetime,
+                ..NatsConfig::new(url.as_str())
+            };
+            Arc::new(NatsBus::connect(config).await?)
+        }
+        None => Arc::new(EmbeddedHub::new(config.ticket_lifetime).connect()),
     };
     let admission = Arc::new(GuestAdmission {
         allowed: config.guests,

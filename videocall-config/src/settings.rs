@@ -8,11 +8,13 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use serde::Deserialize;
-use videocall_node::NodeConfig;
+use serde::{Deserialize, Serialize};
+use videocall_node::{Limits, NodeConfig, Rate, RelayConfig};
 
 const HTTP_PORT: u16 = 8080;
 const WEBTRANSPORT_PORT: u16 = 4433;
+/// What a WebTransport session needs before it publishes.
+const LEAST_STREAMS: u32 = 16;
 /// What the HTTP library says of its threads is of no use to an operator.
 const LOG: &str = "info,actix_server=warn";
 
@@ -39,10 +41,8 @@ pub enum SettingsError {
     #[error("{0}")]
     Contradiction(&'static str),
     /// Not the address of a server.
-    #[error(
-        "--peer-urls: `{0}` is not an address like https://b.example.org or https://10.0.0.2:8443"
-    )]
-    Peer(String),
+    #[error("{0}: `{1}` is not an address like https://b.example.org or https://10.0.0.2:8443")]
+    Origin(&'static str, String),
 }
 
 /// Form of the log.
@@ -54,6 +54,17 @@ pub enum LogFormat {
     Human,
     /// One JSON object a line.
     Json,
+}
+
+/// Which of the servers of an installation people join at, among those about equally near.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Placement {
+    /// All people of a meeting at the same one.
+    #[default]
+    Meeting,
+    /// Each at the one that the page came from.
+    Anywhere,
 }
 
 /// Settings as given; whatever is absent comes from the file or is the default.
@@ -115,8 +126,13 @@ pub struct Settings {
     )]
     nats_url: Option<String>,
 
+    /// Public address of this server, by which --peer-urls of the others name it, e.g.
+    /// https://a.example.org [default: the address that the page was loaded from]
+    #[arg(long, env = "VIDEOCALL_PUBLIC_URL", value_name = "URL")]
+    public_url: Option<String>,
+
     /// Public addresses of the other servers of this installation, comma-separated, e.g.
-    /// https://b.example.org: people join at the nearest, and move when theirs goes away
+    /// https://b.example.org: people join at one of the nearest, and move when theirs goes away
     #[arg(
         long,
         env = "VIDEOCALL_PEER_URLS",
@@ -124,6 +140,11 @@ pub struct Settings {
         value_delimiter = ','
     )]
     peer_urls: Option<Vec<String>>,
+
+    /// Which of the servers that are about equally near people join at: `meeting`, all of a meeting
+    /// at the same, or `anywhere`, each at the one that the page came from [default: meeting]
+    #[arg(long, env = "VIDEOCALL_PLACEMENT", value_name = "PLACEMENT")]
+    placement: Option<Placement>,
 
     /// Whether people may join without an account [default: true]
     #[arg(long, env = "VIDEOCALL_GUESTS", value_name = "BOOL")]
@@ -136,6 +157,89 @@ pub struct Settings {
     /// Meetings on this node at most [default: 10000]
     #[arg(long, env = "VIDEOCALL_MAX_MEETINGS", value_name = "NUMBER")]
     max_meetings: Option<usize>,
+
+    /// Memory of the process, in MiB, over which nobody more is let in
+    /// [default: 85 % of the machine's or the container's]
+    #[arg(long, env = "VIDEOCALL_MAX_MEMORY_MIB", value_name = "MIB")]
+    max_memory_mib: Option<u64>,
+
+    /// Part of all processors, in percent, over which nobody more is let in [default: 95]
+    #[arg(long, env = "VIDEOCALL_MAX_CPU_PERCENT", value_name = "PERCENT",
+        value_parser = clap::value_parser!(u8).range(1..=100))]
+    max_cpu_percent: Option<u8>,
+
+    /// Megabits a second to participants over which nobody more is let in [default: none]
+    #[arg(long, env = "VIDEOCALL_MAX_EGRESS_MBPS", value_name = "MBPS")]
+    max_egress_mbps: Option<u64>,
+
+    /// Seconds of silence after which a session ends [default: 30]
+    #[arg(
+        long,
+        env = "VIDEOCALL_SESSION_TIMEOUT_SECONDS",
+        value_name = "SECONDS"
+    )]
+    session_timeout_seconds: Option<u64>,
+
+    /// Seconds between two pings [default: 5]
+    #[arg(long, env = "VIDEOCALL_HEARTBEAT_SECONDS", value_name = "SECONDS")]
+    heartbeat_seconds: Option<u64>,
+
+    /// Pings without an answer after which a session ends [default: 3]
+    #[arg(long, env = "VIDEOCALL_HEARTBEAT_MISSED", value_name = "NUMBER")]
+    heartbeat_missed: Option<u32>,
+
+    /// Seconds for which a ticket to resume a session is good; alike on all servers
+    /// [default: 3600]
+    #[arg(long, env = "VIDEOCALL_TICKET_SECONDS", value_name = "SECONDS")]
+    ticket_seconds: Option<u64>,
+
+    /// Streams that a WebTransport client may have open at once [default: 100]
+    #[arg(long, env = "VIDEOCALL_STREAMS_PER_SESSION", value_name = "NUMBER")]
+    streams_per_session: Option<u32>,
+
+    /// Bytes that a WebTransport client may send on a stream before any are read
+    /// [default: 1048576]
+    #[arg(long, env = "VIDEOCALL_STREAM_WINDOW_BYTES", value_name = "BYTES")]
+    stream_window_bytes: Option<u32>,
+
+    /// Packets that one connection may send each second; 0 for no limit [default: 1000]
+    #[arg(long, env = "VIDEOCALL_MAX_MESSAGES_PER_SECOND", value_name = "NUMBER")]
+    max_messages_per_second: Option<u64>,
+
+    /// Bytes that one connection may send each second; 0 for no limit [default: 5000000]
+    #[arg(long, env = "VIDEOCALL_MAX_BYTES_PER_SECOND", value_name = "BYTES")]
+    max_bytes_per_second: Option<u64>,
+
+    /// Packets that all connections together may send each second; 0 for no limit
+    /// [default: 200000]
+    #[arg(
+        long,
+        env = "VIDEOCALL_NODE_MESSAGES_PER_SECOND",
+        value_name = "NUMBER"
+    )]
+    node_messages_per_second: Option<u64>,
+
+    /// Bytes that all connections together may send each second; 0 for no limit
+    /// [default: 500000000]
+    #[arg(long, env = "VIDEOCALL_NODE_BYTES_PER_SECOND", value_name = "BYTES")]
+    node_bytes_per_second: Option<u64>,
+
+    /// Seconds of these four that are saved up while less is sent [default: 2]
+    #[arg(long, env = "VIDEOCALL_BURST_SECONDS", value_name = "SECONDS")]
+    burst_seconds: Option<u64>,
+
+    /// Connections that one address may begin each second, ten times as many at once; 0 for no
+    /// limit, as behind a proxy [default: 200]
+    #[arg(long, env = "VIDEOCALL_HANDSHAKES_PER_SECOND", value_name = "NUMBER")]
+    handshakes_per_second: Option<u64>,
+
+    /// WebTransport handshakes that may be unfinished at once [default: 2048]
+    #[arg(long, env = "VIDEOCALL_MAX_HANDSHAKES", value_name = "NUMBER")]
+    max_handshakes: Option<usize>,
+
+    /// Seconds that a client gets from connecting to its request to join [default: 10]
+    #[arg(long, env = "VIDEOCALL_HANDSHAKE_SECONDS", value_name = "SECONDS")]
+    handshake_seconds: Option<u64>,
 
     /// Seconds that participants get to move elsewhere at shutdown [default: 10]
     #[arg(long, env = "VIDEOCALL_DRAIN_SECONDS", value_name = "SECONDS")]
@@ -169,12 +273,18 @@ pub struct Config {
     pub ui_dir: PathBuf,
     /// Where other nodes are.
     pub nats_url: Option<String>,
+    /// Origin of this server, as browsers reach it.
+    pub public_url: Option<String>,
     /// Origins of the other servers of this installation, as browsers reach them.
     pub peer_urls: Vec<String>,
+    /// Which of them people join at.
+    pub placement: Placement,
     /// Whether guests may join.
     pub guests: bool,
     /// Limits.
     pub node: NodeConfig,
+    /// How long a ticket to resume a session is good.
+    pub ticket_lifetime: Duration,
     /// How long a shutdown waits.
     pub drain: Duration,
     /// Form of the log.
@@ -206,13 +316,19 @@ impl Settings {
             })?;
             let given = &mut self;
             or_file!(given, file: http_listen webtransport_listen webtransport_url lan
-                tls_certificate tls_key ui_dir nats_url peer_urls guests max_sessions max_meetings
-                drain_seconds log_format log);
+                tls_certificate tls_key ui_dir nats_url public_url peer_urls
+                placement guests max_sessions max_meetings max_memory_mib max_cpu_percent
+                max_egress_mbps session_timeout_seconds heartbeat_seconds heartbeat_missed
+                ticket_seconds streams_per_session stream_window_bytes max_messages_per_second
+                max_bytes_per_second node_messages_per_second node_bytes_per_second burst_seconds
+                handshakes_per_second max_handshakes handshake_seconds drain_seconds log_format
+                log);
         }
         self.with_defaults()
     }
 
     fn with_defaults(self) -> Result<Config, SettingsError> {
+        let (relay, limits) = (self.relay(), self.limits());
         let lan = self.lan.unwrap_or(false);
         let tls_files = match (self.tls_certificate, self.tls_key) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
@@ -236,10 +352,35 @@ impl Settings {
             ));
         }
         let peer_urls = self.peer_urls.unwrap_or_default();
-        let peer_urls: Result<_, _> = peer_urls.into_iter().map(origin).collect();
+        let peer_urls: Vec<_> = peer_urls
+            .into_iter()
+            .map(|url| origin("--peer-urls", url))
+            .collect::<Result<_, _>>()?;
+        let public_url = self.public_url.map(|url| origin("--public-url", url));
+        let ticket_lifetime = seconds(self.ticket_seconds, Duration::from_secs(3600));
+        let relay = RelayConfig {
+            ticket_renewal: ticket_lifetime / 2,
+            others_serve: self.nats_url.is_some() || !peer_urls.is_empty(),
+            other_servers: peer_urls.clone(),
+            ..relay
+        };
+        refuse_impossible(&relay, &limits, ticket_lifetime)?;
         let defaults = NodeConfig::default();
+        let mut budgets = defaults.budgets;
+        if let Some(mib) = self.max_memory_mib {
+            budgets.memory_bytes = mib.saturating_mul(1 << 20).max(1);
+        }
+        if let Some(percent) = self.max_cpu_percent {
+            budgets.cpu_share = f64::from(percent.clamp(1, 100)) / 100.0;
+        }
+        if let Some(mbps) = self.max_egress_mbps {
+            budgets.egress_bps = mbps.saturating_mul(1_000_000).max(1);
+        }
         Ok(Config {
-            peer_urls: peer_urls?,
+            public_url: public_url.transpose()?,
+            peer_urls,
+            placement: self.placement.unwrap_or_default(),
+            ticket_lifetime,
             http_listen: self
                 .http_listen
                 .unwrap_or_else(|| addresses(lan, HTTP_PORT)),
@@ -254,8 +395,11 @@ impl Settings {
             nats_url: self.nats_url,
             guests: self.guests.unwrap_or(true),
             node: NodeConfig {
+                relay,
+                limits,
                 max_sessions: self.max_sessions.unwrap_or(defaults.max_sessions),
                 max_meetings: self.max_meetings.unwrap_or(defaults.max_meetings),
+                budgets,
                 ..defaults
             },
             drain: Duration::from_secs(self.drain_seconds.unwrap_or(10)),
@@ -265,8 +409,86 @@ impl Settings {
     }
 }
 
+impl Settings {
+    fn relay(&self) -> RelayConfig {
+        let defaults = RelayConfig::default();
+        RelayConfig {
+            session_timeout: seconds(self.session_timeout_seconds, defaults.session_timeout),
+            heartbeat_interval: seconds(self.heartbeat_seconds, defaults.heartbeat_interval),
+            heartbeat_missed: self.heartbeat_missed.unwrap_or(defaults.heartbeat_missed),
+            ..defaults
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        let defaults = Limits::default();
+        let rate = |given: Option<u64>, default: Rate| Rate {
+            per_second: given.unwrap_or(default.per_second),
+            burst: seconds(self.burst_seconds, default.burst),
+        };
+        Limits {
+            messages: rate(self.max_messages_per_second, defaults.messages),
+            bytes: rate(self.max_bytes_per_second, defaults.bytes),
+            node_messages: rate(self.node_messages_per_second, defaults.node_messages),
+            node_bytes: rate(self.node_bytes_per_second, defaults.node_bytes),
+            handshakes: Rate {
+                per_second: self
+                    .handshakes_per_second
+                    .unwrap_or(defaults.handshakes.per_second),
+                ..defaults.handshakes
+            },
+            max_handshakes: self.max_handshakes.unwrap_or(defaults.max_handshakes),
+            handshake_timeout: seconds(self.handshake_seconds, defaults.handshake_timeout),
+            max_streams: self.streams_per_session.unwrap_or(defaults.max_streams),
+            stream_window: self.stream_window_bytes.unwrap_or(defaults.stream_window),
+        }
+    }
+}
+
+fn seconds(given: Option<u64>, default: Duration) -> Duration {
+    given.map_or(default, Duration::from_secs)
+}
+
+/// What would end every session, or let none begin.
+fn refuse_impossible(
+    relay: &RelayConfig,
+    limits: &Limits,
+    ticket_lifetime: Duration,
+) -> Result<(), SettingsError> {
+    let impossible = [
+        (
+            relay.heartbeat_interval.is_zero() || relay.heartbeat_missed == 0,
+            "--heartbeat-seconds and --heartbeat-missed must be at least 1",
+        ),
+        (
+            relay.session_timeout <= relay.heartbeat_interval,
+            "--session-timeout-seconds must be more than --heartbeat-seconds",
+        ),
+        (
+            ticket_lifetime.is_zero(),
+            "--ticket-seconds must be at least 1",
+        ),
+        (
+            limits.messages.burst.is_zero(),
+            "--burst-seconds must be at least 1",
+        ),
+        (
+            limits.handshake_timeout.is_zero() || limits.max_handshakes == 0,
+            "--handshake-seconds and --max-handshakes must be at least 1",
+        ),
+        (
+            limits.max_streams < LEAST_STREAMS,
+            "--streams-per-session must be at least 16: HTTP/3 needs some for itself",
+        ),
+    ];
+    match impossible.iter().find(|(is_so, _)| *is_so) {
+        Some((_, text)) => Err(SettingsError::Contradiction(text)),
+        None => Ok(()),
+    }
+}
+
 /// Scheme, host and port and nothing else: browsers are told it in a header, too.
-fn origin(url: String) -> Result<String, SettingsError> {
+fn origin(flag: &'static str, url: String) -> Result<String, SettingsError> {
     let trimmed = url.trim_end_matches('/');
     let rest = trimmed
         .strip_prefix("https://")
@@ -274,7 +496,7 @@ fn origin(url: String) -> Result<String, SettingsError> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
     match rest {
         Some(rest) if !rest.is_empty() && rest.chars().all(is_part) => Ok(trimmed.to_owned()),
-        _ => Err(SettingsError::Peer(url)),
+        _ => Err(SettingsError::Origin(flag, url)),
     }
 }
 
@@ -289,88 +511,4 @@ fn addresses(lan: bool, port: u16) -> Vec<SocketAddr> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write;
-
-    use clap::Parser;
-
-    use super::*;
-
-    #[derive(Parser)]
-    struct Cli {
-        #[command(flatten)]
-        settings: Settings,
-    }
-
-    fn resolve(args: &[&str]) -> Result<Config, SettingsError> {
-        Cli::parse_from(["server"].iter().chain(args))
-            .settings
-            .resolve()
-    }
-
-    #[test]
-    fn a_flag_beats_the_file_and_the_file_the_default() {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        writeln!(
-            file,
-            "max-sessions = 7\nmax-meetings = 8\nlog-format = \"json\""
-        )
-        .unwrap();
-        let path = file.path().to_str().unwrap();
-        let config = resolve(&["--config", path, "--max-meetings", "9"]).unwrap();
-        assert_eq!((config.node.max_sessions, config.node.max_meetings), (7, 9));
-        assert_eq!(config.log_format, LogFormat::Json);
-        assert!(config.guests);
-    }
-
-    #[test]
-    fn a_wrong_name_in_the_file_is_told_with_its_place() {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        writeln!(file, "guests = true\nmax-sesions = 7").unwrap();
-        let error = resolve(&["--config", file.path().to_str().unwrap()])
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("line 2") && error.contains("max-sesions"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn half_a_certificate_is_refused() {
-        let error = resolve(&["--tls-key", "key.pem"]).unwrap_err().to_string();
-        assert!(error.contains("--tls-certificate"), "{error}");
-        let error = resolve(&["--config", "/nonexistent.toml"])
-            .unwrap_err()
-            .to_string();
-        assert!(error.contains("/nonexistent.toml"), "{error}");
-    }
-
-    #[test]
-    fn peers_are_origins() {
-        let given = "https://b.example.org/,http://[::1]:8080";
-        let config = resolve(&["--peer-urls", given]).unwrap();
-        assert_eq!(
-            config.peer_urls,
-            ["https://b.example.org", "http://[::1]:8080"]
-        );
-        for wrong in ["b.example.org", "https://b/path", "https://", "https://b;c"] {
-            let error = resolve(&["--peer-urls", wrong]).unwrap_err().to_string();
-            assert!(error.contains(wrong), "{error}");
-        }
-    }
-
-    #[test]
-    fn only_the_lan_setting_opens_the_machine_to_others() {
-        let all_loopback = |config: &Config| {
-            config
-                .http_listen
-                .iter()
-                .chain(&config.webtransport_listen)
-                .all(|a| a.ip().is_loopback())
-        };
-        assert!(all_loopback(&resolve(&[]).unwrap()));
-        let lan = resolve(&["--lan"]).unwrap();
-        assert!(!all_loopback(&lan) && lan.https);
-    }
-}
+mod tests;

@@ -3,10 +3,15 @@
 use std::net::SocketAddr;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use videocall_types::{
     close::CloseReason,
     ids::{MeetingId, NameError, UserId},
+    packet,
+    wire::control,
 };
+
+use crate::overload::Resource;
 
 /// The way by which a participant is connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +92,27 @@ impl Refusal {
             text: text.into(),
             retry_after: None,
         }
+    }
+
+    /// Something is used up.
+    pub fn overloaded(resource: Resource, retry_after: u32) -> Self {
+        let what = resource.text();
+        let text = format!(
+            "the server has no {what} left for more people: try again in {retry_after} seconds"
+        );
+        Self {
+            retry_after: Some(retry_after),
+            ..Self::unavailable(CloseReason::Full, text)
+        }
+    }
+
+    /// What tells the peer where the transport lets the server in before it refuses.
+    pub fn to_packet(&self) -> Bytes {
+        let mut control = self.reason.to_control(self.text.as_str());
+        if let Some(control::Message::Close(close)) = &mut control.message {
+            close.retry_after_ms = self.retry_after.unwrap_or(0) * 1000;
+        }
+        packet::from_control(control)
     }
 
     /// No place left, or none any more.

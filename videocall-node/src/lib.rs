@@ -12,13 +12,19 @@
 
 mod admission;
 pub mod bus;
+mod limits;
 mod meeting;
 mod metrics;
 mod node;
+mod overload;
 mod peers;
 mod session;
+mod tickets;
 
 pub use admission::{Admission, Admitted, GuestAdmission, JoinRequest, Refusal, Transport};
+pub use limits::{Limits, Rate};
 pub use node::{Health, Node, NodeConfig};
-pub use session::Session;
-pub use videocall_relay::{Fatal, Outgoing, Packet, RelayConfig};
+pub use overload::{Budgets, Resource};
+pub use session::{Room, Session};
+pub use tickets::{TicketError, TicketKeys};
+pub use videocall_relay::{Fatal, Outgoing, Packet, PathEstimate, RelayConfig};

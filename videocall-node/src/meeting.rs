@@ -2,17 +2,18 @@
 
 use std::{
     sync::{Arc, OnceLock, Weak, atomic::Ordering::Relaxed},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use tokio::{sync::Notify, task::AbortHandle, time};
 use tracing::{debug, warn};
 use videocall_relay::{Egress, Fatal, Joined, Meeting, Output};
 use videocall_types::{
+    close::CloseReason,
     ids::{MeetingId, NodeId, SessionId},
     wire::bus::{BusControl, bus_control},
 };
@@ -21,7 +22,11 @@ use crate::{
     bus::{BusEvent, BusSubscription, MediaSubject},
     node::Environment,
     peers::Peers,
+    tickets::{Holder, TicketError, unix_ms},
 };
+
+/// How long to wait for the store that knows which tickets were used.
+const TICKET_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The time as the relay takes it; stands still where a test pauses tokio's clock.
 pub(crate) fn now() -> Instant {
@@ -52,6 +57,8 @@ pub(crate) struct MeetingShell {
     inner: Mutex<Inner>,
     rearm: Notify,
     task: OnceLock<AbortHandle>,
+    /// For what must be waited for.
+    this: Weak<Self>,
 }
 
 impl MeetingShell {
@@ -66,12 +73,13 @@ impl MeetingShell {
             armed: None,
             stopped: false,
         };
-        let shell = Arc::new(Self {
+        let shell = Arc::new_cyclic(|this| Self {
             id,
             environment,
             inner: Mutex::new(inner),
             rearm: Notify::new(),
             task: OnceLock::new(),
+            this: this.clone(),
         });
         let task = tokio::spawn(run(Arc::downgrade(&shell)));
         let _ = shell.task.set(task.abort_handle());
@@ -91,9 +99,14 @@ impl MeetingShell {
         Some(egress)
     }
 
-    pub(crate) fn receive(&self, session: SessionId, bytes: Bytes) -> Result<(), Fatal> {
+    pub(crate) fn receive(
+        &self,
+        now: Instant,
+        session: SessionId,
+        bytes: Bytes,
+    ) -> Result<(), Fatal> {
         let mut inner = self.inner.lock();
-        let result = inner.meeting.receive(now(), session, bytes);
+        let result = inner.meeting.receive(now, session, bytes);
         if let Err(fatal) = &result {
             inner.meeting.close(session, fatal.clone());
         }
@@ -102,10 +115,18 @@ impl MeetingShell {
         result.map_err(|fatal| inner.end_of(session).unwrap_or(fatal))
     }
 
+    pub(crate) fn warn(&self, session: SessionId, reason: CloseReason) {
+        self.inner.lock().meeting.warn(session, reason);
+    }
+
     pub(crate) fn leave(&self, session: SessionId) {
         let mut inner = self.inner.lock();
         inner.meeting.leave(now(), session);
-        inner.ends.remove(&session);
+        if let Some(end) = inner.ends.remove(&session) {
+            let all = CloseReason::ALL;
+            let place = end.and_then(|end| all.iter().position(|it| *it == end.reason));
+            self.environment.ended[place.unwrap_or(all.len())].fetch_add(1, Relaxed);
+        }
         self.settle(&mut inner);
     }
 
@@ -169,6 +190,20 @@ impl MeetingShell {
                     roster.version = self.next_version();
                     bus.put_roster(self.id.token(), &self.environment.node, roster);
                 }
+                Output::IssueTicket { session, user_id } => {
+                    if let Some(ticket) = self.seal_ticket(session, &user_id) {
+                        inner.meeting.give_ticket(now(), session, ticket);
+                    }
+                }
+                Output::CheckTicket {
+                    session,
+                    user_id,
+                    ticket,
+                } => {
+                    if let Some(verdict) = self.check_ticket(session, &user_id, &ticket) {
+                        self.ticket_checked(inner, session, verdict);
+                    }
+                }
                 Output::Close { session, fatal } => {
                     if let Some(end) = inner.ends.get_mut(&session) {
                         end.get_or_insert(fatal);
@@ -182,6 +217,78 @@ impl MeetingShell {
             inner.armed = deadline;
             self.rearm.notify_one();
         }
+    }
+
+    fn seal_ticket(&self, session: SessionId, user_id: &[u8]) -> Option<Bytes> {
+        let holder = Holder {
+            user_id,
+            meeting: self.id.token(),
+        };
+        let keys = self.environment.bus.ticket_keys();
+        let ticket = keys.seal(unix_ms(), session, holder)?;
+        self.environment.tickets.issued.fetch_add(1, Relaxed);
+        Some(ticket)
+    }
+
+    /// What a ticket is worth; `None` if that is still to be found out, by a task of its own.
+    fn check_ticket(
+        &self,
+        session: SessionId,
+        user_id: &[u8],
+        ticket: &[u8],
+    ) -> Option<Result<SessionId, TicketError>> {
+        let holder = Holder {
+            user_id,
+            meeting: self.id.token(),
+        };
+        let bus = self.environment.bus.clone();
+        let earlier = match bus.ticket_keys().open(unix_ms(), ticket, holder) {
+            Ok(earlier) => earlier,
+            Err(error) => return Some(Err(error)),
+        };
+        // Together with the memory that its future needs, it may outlive this call.
+        let mut spending = Box::pin(async move {
+            let spending = time::timeout(TICKET_PATIENCE, bus.spend_ticket(earlier)).await;
+            spending
+                .unwrap_or(Err(TicketError::Unavailable))
+                .map(|()| earlier)
+        });
+        if let Some(verdict) = (&mut spending).now_or_never() {
+            return Some(verdict);
+        }
+        let this = self.this.clone();
+        // At most one for each session, since Hello comes once.
+        tokio::spawn(async move {
+            let verdict = spending.await;
+            if let Some(shell) = this.upgrade() {
+                let mut inner = shell.inner.lock();
+                shell.ticket_checked(&mut inner, session, verdict);
+                shell.settle(&mut inner);
+            }
+        });
+        None
+    }
+
+    fn ticket_checked(
+        &self,
+        inner: &mut Inner,
+        session: SessionId,
+        verdict: Result<SessionId, TicketError>,
+    ) {
+        let counts = &self.environment.tickets;
+        match &verdict {
+            Ok(earlier) => {
+                debug!(%session, %earlier, "resumed");
+                counts.taken.fetch_add(1, Relaxed);
+            }
+            Err(error) => {
+                debug!(%session, %error, "resume ticket refused");
+                counts.refused.fetch_add(1, Relaxed);
+            }
+        }
+        let verdict = verdict.map_err(|error| error.to_string());
+        let verdict = verdict.as_ref().map(|it| *it).map_err(String::as_str);
+        inner.meeting.ticket_checked(now(), session, verdict);
     }
 
     /// Under the lock of the meeting, so that its rosters count in the order of what they tell.

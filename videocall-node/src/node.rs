@@ -1,11 +1,12 @@
 //! The node: its meetings, limits, health and drain.
 
 use std::{
+    net::IpAddr,
     sync::{
-        Arc,
+        Arc, OnceLock, Weak,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
@@ -21,15 +22,23 @@ use videocall_types::{
 use crate::{
     admission::{Admission, JoinRequest, Refusal, Transport},
     bus::Bus,
-    meeting::MeetingShell,
+    limits::{Guard, Limits},
+    meeting::{MeetingShell, now},
+    overload::{self, Budgets, Overload, Usage},
     session::Session,
+    tickets::unix_ms,
 };
+
+/// Seconds after which whoever was refused for overload may ask again.
+const RETRY_AFTER: std::ops::Range<u32> = 5..15;
 
 /// Limits of a node.
 #[derive(Clone, Debug)]
 pub struct NodeConfig {
     /// Limits and times of each meeting.
     pub relay: RelayConfig,
+    /// What clients may do.
+    pub limits: Limits,
     /// Meetings at once.
     pub max_meetings: usize,
     /// Participants at once.
@@ -38,16 +47,20 @@ pub struct NodeConfig {
     pub roster_refresh: Duration,
     /// A node that was not heard of for so long is gone; a few times `roster_refresh`.
     pub node_timeout: Duration,
+    /// How much the node may use before it refuses new people.
+    pub budgets: Budgets,
 }
 
 impl Default for NodeConfig {
     fn default() -> Self {
         Self {
             relay: RelayConfig::default(),
+            limits: Limits::default(),
             max_meetings: 10_000,
             max_sessions: 20_000,
             roster_refresh: Duration::from_secs(5),
             node_timeout: Duration::from_secs(15),
+            budgets: Budgets::default(),
         }
     }
 }
@@ -74,6 +87,11 @@ pub(crate) struct Shared {
     pub(crate) sessions: [AtomicUsize; 2],
     pub(crate) joined: AtomicU64,
     pub(crate) refused: AtomicU64,
+    /// Of those, for want of memory, processor time or bandwidth.
+    pub(crate) refused_overloaded: AtomicU64,
+    pub(crate) overload: Arc<Overload>,
+    watch: OnceLock<()>,
+    pub(crate) guard: Guard,
     draining: AtomicBool,
     left: Notify,
 }
@@ -84,30 +102,50 @@ pub(crate) struct Environment {
     pub(crate) config: NodeConfig,
     pub(crate) relay: Arc<RelayConfig>,
     pub(crate) counters: Arc<Counters>,
+    /// Sessions that ended, by the place of their reason in [`CloseReason::ALL`]; last those whose
+    /// connection was lost without a word.
+    pub(crate) ended: [AtomicU64; CloseReason::ALL.len() + 1],
     pub(crate) bus: Arc<dyn Bus>,
     /// Of the last roster that was told, of whichever meeting.
     pub(crate) roster_version: AtomicU64,
+    pub(crate) tickets: TicketCounts,
+}
+
+/// Resume tickets since the start.
+#[derive(Debug, Default)]
+pub(crate) struct TicketCounts {
+    pub(crate) issued: AtomicU64,
+    pub(crate) taken: AtomicU64,
+    pub(crate) refused: AtomicU64,
 }
 
 impl Node {
     /// A node that takes participants at once.
     pub fn new(config: NodeConfig, bus: Arc<dyn Bus>, admission: Arc<dyn Admission>) -> Self {
         crate::metrics::describe();
+        let overload = Overload::new(config.budgets);
+        overload.note(Instant::now(), Usage::of_this_process(0));
         Self {
             shared: Arc::new(Shared {
+                guard: Guard::new(config.limits.clone(), now()),
                 environment: Arc::new(Environment {
                     node: NodeId::from_random(rand::random()),
                     relay: Arc::new(config.relay.clone()),
                     config,
                     counters: Arc::default(),
+                    ended: Default::default(),
                     bus,
                     roster_version: AtomicU64::new(0),
+                    tickets: TicketCounts::default(),
                 }),
                 admission,
                 meetings: Mutex::default(),
                 sessions: Default::default(),
                 joined: AtomicU64::new(0),
                 refused: AtomicU64::new(0),
+                refused_overloaded: AtomicU64::new(0),
+                overload,
+                watch: OnceLock::new(),
                 draining: AtomicBool::new(false),
                 left: Notify::new(),
             }),
@@ -117,6 +155,17 @@ impl Node {
     /// This run of this node.
     pub fn id(&self) -> &NodeId {
         &self.shared.environment.node
+    }
+
+    /// Somebody begins a connection; `false` if that address begins too many: refuse it before it
+    /// costs anything.
+    pub fn may_connect(&self, address: IpAddr) -> bool {
+        self.shared.guard.knock(now(), address)
+    }
+
+    /// What clients may do.
+    pub fn limits(&self) -> &Limits {
+        &self.shared.guard.limits
     }
 
     /// Lets somebody into a meeting. Must be called within a tokio runtime.
@@ -138,6 +187,7 @@ impl Node {
         let shared = &self.shared;
         let config = &shared.environment.config;
         self.refuse_while_draining()?;
+        self.refuse_while_overloaded()?;
         let admitted = shared.admission.admit(request).await?;
         let guard = SessionGuard::new(self, request.transport).ok_or_else(|| {
             Refusal::unavailable(CloseReason::Full, "the server is full: try again later")
@@ -146,10 +196,7 @@ impl Node {
             session: SessionId::from_random(rand::random()),
             user_id: admitted.user_id.as_str().to_owned(),
             display_name: admitted.display_name,
-            secret: rand::random(),
-            joined_ms: SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |elapsed| elapsed.as_millis() as u64),
+            joined_ms: unix_ms(),
         };
         let id = joined.session;
         let mut meetings = shared.meetings.lock();
@@ -182,6 +229,21 @@ impl Node {
             CloseReason::GoingAway,
             "the server is shutting down: try another",
         ))
+    }
+
+    /// Before anything is done for whoever asks: that would make it worse.
+    fn refuse_while_overloaded(&self) -> Result<(), Refusal> {
+        let shared = &self.shared;
+        shared.watch.get_or_init(|| {
+            tokio::spawn(watch(Arc::downgrade(shared)));
+        });
+        let Some(resource) = shared.overload.exceeded() else {
+            return Ok(());
+        };
+        shared.refused_overloaded.fetch_add(1, Relaxed);
+        // Not all at once again.
+        let retry_after = rand::random_range(RETRY_AFTER);
+        Err(Refusal::overloaded(resource, retry_after))
     }
 
     /// Takes no one any more, tells everybody to go elsewhere, and waits until they have, at most
@@ -234,10 +296,31 @@ impl Node {
         if draining {
             problems.push("shutting down".to_owned());
         }
+        let exceeded = self.shared.overload.exceeded();
+        if let Some(resource) = exceeded {
+            let what = resource.text();
+            problems.push(format!("overloaded: no {what} left for more participants"));
+        }
         Health {
-            ready: !draining,
+            ready: !draining && exceeded.is_none(),
             problems,
         }
+    }
+}
+
+/// Looks at what the process uses for as long as there is a node.
+async fn watch(shared: Weak<Shared>) {
+    let mut looks = time::interval(overload::INTERVAL);
+    looks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+    loop {
+        looks.tick().await;
+        let Some(shared) = shared.upgrade() else {
+            return;
+        };
+        let sent = shared.environment.counters.outgoing();
+        let bytes = sent.iter().map(|(_, bytes)| bytes).sum();
+        let usage = Usage::of_this_process(bytes);
+        shared.overload.note(Instant::now(), usage);
     }
 }
 
@@ -257,6 +340,14 @@ impl SessionGuard {
         };
         node.shared.sessions[transport as usize].fetch_add(1, Relaxed);
         (node.sessions() <= node.shared.environment.config.max_sessions).then_some(guard)
+    }
+
+    pub(crate) fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    pub(crate) fn limits(&self) -> &Guard {
+        &self.node.shared.guard
     }
 
     fn of(mut self, shell: Arc<MeetingShell>) -> Self {

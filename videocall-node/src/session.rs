@@ -2,15 +2,20 @@
 
 use std::{
     future::poll_fn,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
-use videocall_relay::{Batch, Egress, Fatal, Outgoing};
-use videocall_types::{close::CloseReason, ids::SessionId};
+use tracing::{Span, info_span, warn};
+use videocall_relay::{Batch, BatchLimits, Egress, Fatal, Outgoing, PathEstimate};
+use videocall_types::{close::CloseReason, ids::SessionId, view::PacketView};
 
 use crate::{
+    limits::{Usage, Verdict},
     meeting::{MeetingShell, now},
     node::SessionGuard,
 };
@@ -20,12 +25,25 @@ const BATCH_PACKETS: usize = 64;
 /// Bytes after which a batch ends.
 const BATCH_BYTES: usize = 64 * 1024;
 
+/// How much the path to a participant takes now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// Whatever waits.
+    Any,
+    /// One packet, and no more after so many bytes.
+    Bytes(usize),
+    /// No pictures: they would wait in the transport, where nobody can drop them.
+    UrgentOnly,
+}
+
 /// One participant. Dropping it leaves the meeting.
 pub struct Session {
     id: SessionId,
     shell: Arc<MeetingShell>,
     egress: Arc<Egress>,
-    _guard: SessionGuard,
+    usage: Usage,
+    warned: AtomicBool,
+    guard: SessionGuard,
 }
 
 impl Session {
@@ -39,7 +57,9 @@ impl Session {
             id,
             shell,
             egress,
-            _guard: guard,
+            usage: Usage::default(),
+            warned: AtomicBool::new(false),
+            guard,
         }
     }
 
@@ -48,18 +68,66 @@ impl Session {
         self.id
     }
 
+    /// What the log says of everything that happens in its life. No names: a meeting's stands
+    /// there as the hash of which bus subjects are made.
+    pub fn span(&self) -> Span {
+        info_span!(
+            "session",
+            id = %self.id,
+            meeting = self.shell.id.token(),
+            transport = self.guard.transport().label(),
+        )
+    }
+
     /// Takes a packet of this participant and forwards it, without waiting for anything.
     ///
     /// # Errors
     /// The session must end: send what still waits, then close the connection with that reason.
     pub fn receive(&self, packet: Bytes) -> Result<(), Fatal> {
-        self.shell.receive(self.id, packet)
+        let now = now();
+        match self.guard.limits().judge(now, &self.usage, packet.len()) {
+            Verdict::Take => {}
+            Verdict::Busy if is_control(&packet) => {}
+            Verdict::Busy => return Ok(()),
+            Verdict::Drop => {
+                self.warn();
+                return Ok(());
+            }
+            Verdict::End => {
+                let fatal = Fatal::new(CloseReason::RateLimitExceeded);
+                self.end(fatal.clone());
+                return Err(self.shell.end_of(self.id).unwrap_or(fatal));
+            }
+        }
+        self.shell.receive(now, self.id, packet)
     }
 
-    /// Appends what waits for this participant to `out`; `Ready(false)` when the session is over.
-    pub fn poll_batch(&self, cx: &mut Context<'_>, out: &mut Vec<Outgoing>) -> Poll<bool> {
+    /// Says once that too much is sent from there, before the session is ended for it.
+    fn warn(&self) {
+        if !self.warned.swap(true, Relaxed) {
+            warn!("sends more than it may: packets are dropped");
+            self.shell.warn(self.id, CloseReason::RateLimitExceeded);
+        }
+    }
+
+    /// Appends what waits for this participant to `out`, as much as the path takes now;
+    /// `Ready(false)` when the session is over.
+    pub fn poll_batch(
+        &self,
+        cx: &mut Context<'_>,
+        room: Room,
+        out: &mut Vec<Outgoing>,
+    ) -> Poll<bool> {
+        let limits = BatchLimits {
+            packets: BATCH_PACKETS,
+            bytes: match room {
+                Room::Bytes(bytes) => bytes.min(BATCH_BYTES),
+                Room::Any | Room::UrgentOnly => BATCH_BYTES,
+            },
+            pictures: room != Room::UrgentOnly,
+        };
         self.egress
-            .poll_batch(cx, now(), BATCH_PACKETS, BATCH_BYTES, out)
+            .poll_batch(cx, now(), limits, out)
             .map(|batch| batch == Batch::More)
     }
 
@@ -69,8 +137,13 @@ impl Session {
     }
 
     /// Like [`poll_batch`](Self::poll_batch), waiting.
-    pub async fn next_batch(&self, out: &mut Vec<Outgoing>) -> bool {
-        poll_fn(|cx| self.poll_batch(cx, out)).await
+    pub async fn next_batch(&self, room: Room, out: &mut Vec<Outgoing>) -> bool {
+        poll_fn(|cx| self.poll_batch(cx, room, out)).await
+    }
+
+    /// Tells what the transport knows of the path to this participant.
+    pub fn note_path(&self, path: PathEstimate) {
+        self.egress.note_path(path);
     }
 
     /// A packet was taken but could not be delivered: what depends on it will not follow.
@@ -89,6 +162,11 @@ impl Session {
             .end_of(self.id)
             .unwrap_or_else(|| Fatal::new(CloseReason::Normal))
     }
+}
+
+/// Asked only of a node that is overloaded: it parses the packet.
+fn is_control(packet: &Bytes) -> bool {
+    PacketView::parse(packet).is_ok_and(|view| view.control.is_some())
 }
 
 impl Drop for Session {

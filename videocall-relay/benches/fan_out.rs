@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use videocall_relay::{Counters, Egress, Joined, Meeting, Outgoing, RelayConfig};
+use videocall_relay::{BatchLimits, Counters, Egress, Joined, Meeting, Outgoing, RelayConfig};
 use videocall_types::{
     ids::{MediaKind, NodeId, SessionId},
     packet,
@@ -20,6 +20,13 @@ use videocall_types::{
 };
 
 const RECEIVERS: u64 = 1_000;
+
+/// As much as a connection's writer takes.
+const BATCH: BatchLimits = BatchLimits {
+    packets: 64,
+    bytes: 1 << 16,
+    pictures: true,
+};
 
 /// A meeting with time of its own.
 struct Bench {
@@ -46,7 +53,6 @@ impl Bench {
                 session: SessionId::new(number)?,
                 user_id: String::from("user"),
                 display_name: String::from("user"),
-                secret: [0; 16],
                 joined_ms: 0,
             };
             let egress = meeting.join(now, joined);
@@ -99,7 +105,7 @@ impl Bench {
         let mut taken = 0;
         for egress in &self.receivers {
             while egress
-                .poll_batch(&mut context, self.now, 64, 1 << 16, &mut self.out)
+                .poll_batch(&mut context, self.now, BATCH, &mut self.out)
                 .is_ready()
             {}
             taken += self.out.len();

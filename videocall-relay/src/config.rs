@@ -37,11 +37,20 @@ pub struct RelayConfig {
     pub heartbeat_missed: u32,
     /// Silence after which a session ends, also one that answers no ping.
     pub session_timeout: Duration,
+    /// How long until a client gets another ticket for coming back: well below its lifetime.
+    pub ticket_renewal: Duration,
     /// How long to wait for a client's `Hello` before it is given all that an older client gets;
     /// until then it is given the smallest layers.
     pub hello_grace: Duration,
     /// Protocol violations after which a session ends; one a second is forgiven.
     pub max_violations: u32,
+    /// Whether other servers take the sessions of this one when it goes away.
+    pub others_serve: bool,
+    /// Their origins, as far as they are known.
+    pub other_servers: Vec<String>,
+    /// How long clients are to leave a server alone that goes away or failed, if no other takes
+    /// them.
+    pub retry_after: Duration,
     /// Local participants at most; refused by who admits them.
     pub max_sessions: usize,
 }
@@ -65,8 +74,12 @@ impl Default for RelayConfig {
             heartbeat_interval: Duration::from_secs(5),
             heartbeat_missed: 3,
             session_timeout: Duration::from_secs(30),
+            ticket_renewal: Duration::from_secs(1800),
             hello_grace: Duration::from_millis(300),
             max_violations: 50,
+            others_serve: false,
+            other_servers: Vec::new(),
+            retry_after: Duration::from_secs(1),
             max_sessions: 2_000,
         }
     }

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use videocall_types::{ids::MediaKind, view::PacketError};
 
+use crate::delays::{Delays, Histogram};
+
 /// Labels of the kinds by which packets are counted, in the order of their arrays.
 pub const KINDS: [&str; 6] = [
     "other",
@@ -111,6 +113,9 @@ pub struct Counters {
     violations: [AtomicU64; 5],
     keyframe_requests: AtomicU64,
     layer_switches: AtomicU64,
+    pauses: AtomicU64,
+    resumes: AtomicU64,
+    pub(crate) delays: Delays,
 }
 
 impl Counters {
@@ -176,6 +181,29 @@ impl Counters {
     /// Keyframe requests sent to publishers.
     pub fn keyframe_requests(&self) -> u64 {
         self.keyframe_requests.load(Relaxed)
+    }
+
+    pub(crate) fn picture_paused(&self) {
+        self.pauses.fetch_add(1, Relaxed);
+    }
+
+    /// How often a picture was paused because the path to its receiver did not carry it.
+    pub fn pauses(&self) -> u64 {
+        self.pauses.load(Relaxed)
+    }
+
+    pub(crate) fn resumed(&self) {
+        self.resumes.fetch_add(1, Relaxed);
+    }
+
+    /// How often a client came back in the place of its earlier session.
+    pub fn resumes(&self) -> u64 {
+        self.resumes.load(Relaxed)
+    }
+
+    /// How long audio, and pictures, had waited in the queues of their receivers.
+    pub fn queue_delays(&self) -> [Histogram; 2] {
+        self.delays.histograms()
     }
 
     /// How often a receiver was moved to another simulcast layer.

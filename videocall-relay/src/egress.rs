@@ -4,7 +4,7 @@
 use std::{
     sync::Arc,
     task::{Context, Poll, Waker},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use parking_lot::{Mutex, MutexGuard};
@@ -12,11 +12,19 @@ use videocall_types::ids::{MediaKind, SessionId};
 
 use crate::{
     config::RelayConfig,
+    congestion::Finding,
     counters::{Counters, DropReason},
     forward::{Forward, Wanted},
     packet::Packet,
-    queue::{Queue, Slot},
+    queue::{Queue, Slot, Taken},
 };
+
+/// What [`Egress::tick`] found.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tick {
+    pub(crate) changed: bool,
+    pub(crate) congested: bool,
+}
 
 /// What became of a frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,6 +45,35 @@ pub struct Outgoing {
     /// Not worth sending after this time.
     pub stale_after: Instant,
     pub(crate) slot: Option<Slot>,
+}
+
+/// How much a writer takes at once.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchLimits {
+    /// Packets at most.
+    pub packets: usize,
+    /// Bytes after which no packet follows.
+    pub bytes: usize,
+    /// Whether pictures may be among them, or only what is urgent: control and audio.
+    pub pictures: bool,
+}
+
+impl BatchLimits {
+    /// Everything that waits.
+    pub const NONE: Self = Self {
+        packets: usize::MAX,
+        bytes: usize::MAX,
+        pictures: true,
+    };
+}
+
+/// What the transport knows of the path to a receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PathEstimate {
+    /// Bits a second that it is thought to carry: congestion window by round trip.
+    pub bps: u64,
+    /// Round trip now.
+    pub rtt: Duration,
 }
 
 /// What [`Egress::poll_batch`] found.
@@ -65,25 +102,16 @@ impl Egress {
         }
     }
 
-    /// Appends waiting packets to `out`, most urgent first, up to `max_packets` and, beyond the
-    /// first, `max_bytes`. Wakes the task of `cx` when more come.
+    /// Appends waiting packets to `out`, most urgent first. Wakes the task of `cx` when more come.
     pub fn poll_batch(
         &self,
         cx: &mut Context<'_>,
         now: Instant,
-        max_packets: usize,
-        max_bytes: usize,
+        limits: BatchLimits,
         out: &mut Vec<Outgoing>,
     ) -> Poll<Batch> {
         let mut queue = self.queue.lock();
-        if queue.pop_into(
-            &self.config,
-            &self.counters,
-            now,
-            max_packets,
-            max_bytes,
-            out,
-        ) {
+        if queue.pop_into(&self.config, &self.counters, now, limits, out) {
             return Poll::Ready(Batch::More);
         }
         if queue.closed {
@@ -104,16 +132,10 @@ impl Egress {
     }
 
     /// Like [`poll_batch`](Self::poll_batch), for one who does not wait.
-    pub fn take_batch(&self, now: Instant, max_packets: usize, max_bytes: usize) -> Vec<Outgoing> {
+    pub fn take_batch(&self, now: Instant, limits: BatchLimits) -> Vec<Outgoing> {
         let mut out = Vec::new();
-        self.queue.lock().pop_into(
-            &self.config,
-            &self.counters,
-            now,
-            max_packets,
-            max_bytes,
-            &mut out,
-        );
+        let mut queue = self.queue.lock();
+        queue.pop_into(&self.config, &self.counters, now, limits, &mut out);
         out
     }
 
@@ -133,6 +155,54 @@ impl Egress {
         self.queue.lock().overflowed
     }
 
+    /// What the transport knows of the path now.
+    pub fn note_path(&self, path: PathEstimate) {
+        self.queue.lock().congestion.note_path(path);
+    }
+
+    /// What a report of the receiver, or the round trip to it, tells of the path.
+    pub(crate) fn note_finding(&self, now: Instant, finding: Finding) {
+        let mut queue = self.queue.lock();
+        queue.congestion.note_finding(&self.config, now, finding);
+        if queue.congestion.is_active() {
+            queue.adapt(&self.config, &self.counters, now);
+        }
+        wake(queue);
+    }
+
+    /// What the writer took, ever.
+    pub(crate) fn taken(&self) -> Taken {
+        self.queue.lock().taken
+    }
+
+    /// What has to be done about once a second. Returns whether what the receiver needs of its
+    /// streams may have changed, and whether its path is under suspicion.
+    pub(crate) fn tick(&self, now: Instant) -> Tick {
+        let mut queue = self.queue.lock();
+        self.counters.delays.add(&mut queue.delays);
+        let rate = queue.taken.picture_bytes;
+        queue.congestion.note_rate(now, rate);
+        if !queue.congestion.is_active() {
+            return Tick {
+                changed: queue.congestion.take_changed(),
+                congested: false,
+            };
+        }
+        queue.adapt(&self.config, &self.counters, now);
+        let tick = Tick {
+            changed: queue.congestion.take_changed(),
+            congested: true,
+        };
+        wake(queue);
+        tick
+    }
+
+    /// The layers that the receiver needs of a stream now.
+    pub(crate) fn demand(&self, slot: Slot) -> u8 {
+        let queue = self.queue.lock();
+        queue.forwards.get(slot).map_or(0, Forward::demand)
+    }
+
     /// The receiver knows control messages beyond `Ping` and `Close`.
     pub(crate) fn greet(&self) {
         self.queue.lock().greeted = true;
@@ -142,6 +212,7 @@ impl Egress {
     pub(crate) fn close(&self) {
         let mut queue = self.queue.lock();
         queue.closed = true;
+        self.counters.delays.add(&mut queue.delays);
         queue.audio.clear();
         queue.pictures.clear();
         queue.picture_bytes = 0;
@@ -231,15 +302,14 @@ impl Egress {
     /// The layer that the receiver needs a keyframe of to see what it wants.
     pub(crate) fn awaited_layer(&self, slot: Slot) -> Option<u8> {
         let queue = self.queue.lock();
-        let forward = queue.forwards.get(slot)?;
-        (forward.current() != Some(forward.target())).then(|| forward.target())
+        queue.forwards.get(slot)?.awaited()
     }
 
     /// The layer of which a keyframe would help a receiver that cannot decode what it was sent.
     pub(crate) fn keyframe_layer(&self, slot: Slot) -> Option<u8> {
         let queue = self.queue.lock();
         let forward = queue.forwards.get(slot)?;
-        Some(forward.current().unwrap_or(forward.target()))
+        (!forward.is_paused()).then(|| forward.current().unwrap_or(forward.target()))
     }
 }
 

@@ -49,6 +49,12 @@ impl Judgement {
         switched: false,
     };
 
+    const SKIP: Self = Self {
+        verdict: Verdict::Skip,
+        keyframe_of: None,
+        switched: false,
+    };
+
     fn drop(reason: DropReason, keyframe_of: Option<u8>) -> Self {
         Self {
             verdict: Verdict::Drop(reason),
@@ -68,6 +74,10 @@ pub(crate) struct Forward {
     /// Highest layers that the path to the receiver has been found to carry.
     spatial_cap: u8,
     temporal_cap: u8,
+    /// The path does not carry even the lowest layer: nothing is given.
+    paused: bool,
+    /// And the receiver knows.
+    told_paused: bool,
     stream_id: u32,
     current: Option<u8>,
     window: Window,
@@ -87,6 +97,8 @@ impl Forward {
             wanted,
             spatial_cap: u8::MAX,
             temporal_cap: MAX_TEMPORAL_LAYERS,
+            paused: false,
+            told_paused: false,
             stream_id: 0,
             current: None,
             window: Window::default(),
@@ -112,9 +124,35 @@ impl Forward {
         self.wanted.priority
     }
 
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Gives nothing more of the stream, until a step up.
+    pub(crate) fn pause(&mut self) {
+        self.paused = true;
+        self.told_paused = false;
+        (self.spatial_cap, self.temporal_cap) = (0, 0);
+        self.leave_layer();
+    }
+
+    /// Whether the receiver had been told of the pause; it is now.
+    pub(crate) fn note_told(&mut self) -> bool {
+        std::mem::replace(&mut self.told_paused, true)
+    }
+
+    /// The layer of which a keyframe would lead to what is wanted.
+    pub(crate) fn awaited(&self) -> Option<u8> {
+        let target = self.target();
+        (!self.paused && self.current != Some(target)).then_some(target)
+    }
+
     /// One bit for each layer that the publisher must encode for this receiver: the target, and
     /// the current one until the target has come.
     pub(crate) fn demand(&self) -> u8 {
+        if self.paused {
+            return 0;
+        }
         1 << self.target() | self.current.map_or(0, |layer| 1 << layer)
     }
 
@@ -126,7 +164,7 @@ impl Forward {
 
     /// Whether [`judge`](Self::judge) may accept a frame.
     pub(crate) fn expects(&self, now: Instant, frame: &Routing) -> bool {
-        if frame.stream_id < self.stream_id {
+        if self.paused || frame.stream_id < self.stream_id {
             return false;
         }
         let leaves_layer = frame.stream_id > self.stream_id
@@ -150,6 +188,9 @@ impl Forward {
 
     /// Decides on a frame and notes it if accepted.
     pub(crate) fn judge(&mut self, now: Instant, frame: &Routing) -> Judgement {
+        if self.paused {
+            return Judgement::SKIP;
+        }
         if frame.stream_id != self.stream_id {
             if frame.stream_id < self.stream_id {
                 return Judgement::drop(DropReason::TooLate, None);
@@ -242,23 +283,28 @@ impl Forward {
         self.window.clear();
     }
 
-    /// Aims one step lower; `false` if there is no lower one.
-    pub(crate) fn step_down(&mut self) -> bool {
+    /// Aims at the next lower simulcast layer; `false` if there is none.
+    pub(crate) fn step_down_spatial(&mut self) -> bool {
         let from = self.current.unwrap_or(u8::MAX).min(self.target());
-        if from > 0 {
-            self.spatial_cap = from - 1;
-            true
-        } else if self.temporal_cap > 0 {
-            self.temporal_cap = 0;
-            true
-        } else {
-            false
+        if self.paused || from == 0 {
+            return false;
         }
+        self.spatial_cap = from - 1;
+        true
+    }
+
+    /// Aims at the base of the layer alone; `false` if that is so already.
+    pub(crate) fn leave_out_temporal_layers(&mut self) -> bool {
+        !self.paused && std::mem::take(&mut self.temporal_cap) > 0
     }
 
     /// Aims one step higher; `false` if nothing held it down.
     pub(crate) fn step_up(&mut self) -> bool {
-        if self.temporal_cap == 0 {
+        if std::mem::take(&mut self.paused) {
+            // The frames of the lowest layer that others need come first.
+            self.heard = None;
+            true
+        } else if self.temporal_cap == 0 {
             self.temporal_cap = MAX_TEMPORAL_LAYERS;
             true
         } else if self.spatial_cap < self.wanted.spatial {

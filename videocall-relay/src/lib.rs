@@ -21,20 +21,24 @@
 mod config;
 mod congestion;
 mod counters;
+mod delays;
 mod egress;
 mod forward;
 mod meeting;
 mod packet;
 mod queue;
 mod remote_demand;
+mod reports;
 mod speakers;
 mod stream;
 mod subscribers;
 mod subscription;
+mod trips;
 mod window;
 
 pub use config::RelayConfig;
 pub use counters::{Counters, DropReason, KINDS, Violation};
-pub use egress::{Batch, Egress, Outgoing};
+pub use delays::Histogram;
+pub use egress::{Batch, BatchLimits, Egress, Outgoing, PathEstimate};
 pub use meeting::{Fatal, Joined, Meeting, Output};
 pub use packet::{Class, Packet};

@@ -22,7 +22,8 @@ use crate::{
     config::RelayConfig,
     congestion::Congestion,
     counters::{Counters, DropReason},
-    egress::{Outgoing, PushOutcome},
+    delays::LocalDelays,
+    egress::{BatchLimits, Outgoing, PushOutcome},
     forward::{Forward, Verdict},
     packet::{Class, Packet},
 };
@@ -60,6 +61,10 @@ pub(crate) struct Queue {
     pub(crate) picture_bytes: usize,
     pub(crate) forwards: Forwards,
     pub(crate) congestion: Congestion,
+    /// How long what was taken had waited.
+    pub(crate) delays: LocalDelays,
+    /// What the writer took, ever.
+    pub(crate) taken: Taken,
     pub(crate) waker: Option<Waker>,
     /// Of a writer that is blocked and must know only when there is nothing more to write.
     pub(crate) over_waker: Option<Waker>,
@@ -67,6 +72,13 @@ pub(crate) struct Queue {
     pub(crate) greeted: bool,
     pub(crate) closed: bool,
     pub(crate) overflowed: bool,
+}
+
+/// What a receiver's writer took, ever.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Taken {
+    pub(crate) audio: u64,
+    pub(crate) picture_bytes: u64,
 }
 
 /// The streams that a receiver is given, by [`Slot`].
@@ -116,6 +128,17 @@ impl Forwards {
     pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut Forward> {
         let (generation, forward) = self.places.get_mut(slot.index as usize)?;
         forward.as_mut().filter(|_| *generation == slot.generation)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Slot, &Forward)> {
+        let places = self.places.iter().enumerate();
+        places.filter_map(|(index, (generation, forward))| {
+            let slot = Slot {
+                index: index as u32,
+                generation: *generation,
+            };
+            Some((slot, forward.as_ref()?))
+        })
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Forward> {
@@ -214,9 +237,7 @@ impl Queue {
             return outcome;
         };
         if self.congestion.is_active() {
-            let drained = self.picture_bytes <= config.video_queue_bytes / 8;
-            self.congestion
-                .try_step_up(config, now, drained, &mut self.forwards);
+            self.adapt(config, counters, now);
         }
         let Some(forward) = self.forwards.get(slot) else {
             return outcome;
@@ -235,7 +256,7 @@ impl Queue {
             if relieves
                 || self
                     .congestion
-                    .may_ask_for_keyframe(now, self.pictures.is_empty())
+                    .may_ask_for_keyframe(now, self.is_fresh(config, now))
             {
                 outcome.keyframe_of = judgement.keyframe_of;
             }
@@ -270,24 +291,33 @@ impl Queue {
         config: &RelayConfig,
         counters: &Counters,
         now: Instant,
-        max_packets: usize,
-        max_bytes: usize,
+        limits: BatchLimits,
         out: &mut Vec<Outgoing>,
     ) -> bool {
-        self.congestion.note_taken();
+        if limits.pictures {
+            self.congestion.note_taken();
+        }
         let start = out.len();
         let mut bytes = 0;
-        while out.len() - start < max_packets && (bytes == 0 || bytes < max_bytes) {
-            let Some(outgoing) = self.pop(config, counters, now) else {
-                break;
+        while out.len() - start < limits.packets && (bytes == 0 || bytes < limits.bytes) {
+            let urgent = self.pop_urgent(config, counters, now);
+            let next = match urgent {
+                None if limits.pictures => self.pop_picture(config, now),
+                urgent => urgent,
             };
+            let Some(outgoing) = next else { break };
             bytes += outgoing.packet.bytes().len().max(1);
             out.push(outgoing);
         }
         out.len() > start
     }
 
-    fn pop(&mut self, config: &RelayConfig, counters: &Counters, now: Instant) -> Option<Outgoing> {
+    fn pop_urgent(
+        &mut self,
+        config: &RelayConfig,
+        counters: &Counters,
+        now: Instant,
+    ) -> Option<Outgoing> {
         if let Some(packet) = self.control.pop_front() {
             self.control_bytes -= packet.bytes().len();
             return Some(Outgoing {
@@ -299,6 +329,8 @@ impl Queue {
         while let Some(entry) = self.audio.pop_front() {
             let stale_after = entry.at + config.audio_max_age;
             if stale_after >= now {
+                self.delays.note(Class::Audio, now, entry.at);
+                self.taken.audio += 1;
                 return Some(Outgoing {
                     packet: entry.packet,
                     stale_after,
@@ -307,8 +339,15 @@ impl Queue {
             }
             counters.dropped(DropReason::Stale, 1);
         }
+        None
+    }
+
+    fn pop_picture(&mut self, config: &RelayConfig, now: Instant) -> Option<Outgoing> {
         let entry = self.pictures.pop_front()?;
-        self.picture_bytes -= entry.packet.bytes().len();
+        self.delays.note(Class::Video, now, entry.at);
+        let length = entry.packet.bytes().len();
+        self.picture_bytes -= length;
+        self.taken.picture_bytes += length as u64;
         Some(Outgoing {
             packet: entry.packet,
             stale_after: entry.at + config.video_max_age,
@@ -398,6 +437,7 @@ impl Queue {
         if !full && !self.is_stale(config, now) {
             // Half the time is over: a lower layer may still come in time.
             self.congestion.warn(config, now, &mut self.forwards);
+            self.tell_paused(config, counters);
             return;
         }
         let mut dropped = self.remove(|entry| entry.temporal() > 0);
@@ -420,12 +460,50 @@ impl Queue {
         };
         counters.dropped(reason, dropped);
         self.congestion.step_down(config, now, &mut self.forwards);
+        self.tell_paused(config, counters);
+    }
+
+    /// Follows what has been learned of the path, and after a quiet time tries a little more.
+    pub(crate) fn adapt(&mut self, config: &RelayConfig, counters: &Counters, now: Instant) {
+        let drained = self.picture_bytes <= config.video_queue_bytes / 8;
+        self.congestion
+            .adapt(config, now, drained, &mut self.forwards);
+        self.tell_paused(config, counters);
+    }
+
+    /// What is paused since the last call is told and waits no more.
+    fn tell_paused(&mut self, config: &RelayConfig, counters: &Counters) {
+        if !self.congestion.take_paused() {
+            return;
+        }
+        let paused: Vec<Slot> = self
+            .forwards
+            .iter()
+            .filter(|(_, forward)| forward.is_paused())
+            .map(|(slot, _)| slot)
+            .collect();
+        for slot in paused {
+            self.remove_slot(slot);
+            let told = self.forwards.get_mut(slot).is_some_and(Forward::note_told);
+            if !told {
+                counters.picture_paused();
+                self.tell_forward_state(config, slot);
+            }
+        }
     }
 
     fn is_stale(&self, config: &RelayConfig, now: Instant) -> bool {
         self.pictures
             .front()
             .is_some_and(|entry| now.saturating_duration_since(entry.at) > config.video_max_age)
+    }
+
+    /// Whether what waits came just now, so that a keyframe would go out soon.
+    fn is_fresh(&self, config: &RelayConfig, now: Instant) -> bool {
+        let age = |entry: &Entry| now.saturating_duration_since(entry.at);
+        self.pictures
+            .front()
+            .is_none_or(|entry| age(entry) <= config.video_max_age / 8)
     }
 
     /// The stream to drop first: of lowest priority, and of these the one that waits longest.

@@ -77,6 +77,17 @@ impl Subscribers {
         true
     }
 
+    /// Asks a receiver's queue again what it needs. Returns whether that changed.
+    pub(crate) fn refresh(&mut self, receiver: SessionId) -> bool {
+        let Some(&at) = self.places.get(&receiver) else {
+            return false;
+        };
+        let subscriber = &mut self.list[at as usize];
+        let demand = subscriber.egress.demand(subscriber.slot);
+        count(&mut self.needed, subscriber.demand, demand);
+        std::mem::replace(&mut subscriber.demand, demand) != demand
+    }
+
     pub(crate) fn insert(
         &mut self,
         receiver: SessionId,

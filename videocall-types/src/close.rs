@@ -32,11 +32,13 @@ pub enum CloseReason {
     Unsupported = 21,
     /// The peer did not read what was sent to it.
     SlowConsumer = 22,
+    /// The resume ticket is not valid, or no longer: come back without it.
+    TicketRefused = 23,
 }
 
 impl CloseReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [CloseReason; 13] = [
+    pub const ALL: [CloseReason; 14] = [
         Self::Normal,
         Self::GoingAway,
         Self::ProtocolError,
@@ -50,6 +52,7 @@ impl CloseReason {
         Self::Full,
         Self::Unsupported,
         Self::SlowConsumer,
+        Self::TicketRefused,
     ];
 
     /// The number on the wire, also the error code of a closed WebTransport session.
@@ -77,7 +80,12 @@ impl CloseReason {
     pub const fn may_retry(self) -> bool {
         matches!(
             self,
-            Self::GoingAway | Self::Timeout | Self::InternalError | Self::Full | Self::SlowConsumer
+            Self::GoingAway
+                | Self::Timeout
+                | Self::InternalError
+                | Self::Full
+                | Self::SlowConsumer
+                | Self::TicketRefused
         )
     }
 
@@ -97,6 +105,7 @@ impl CloseReason {
             Self::Full => "no place left",
             Self::Unsupported => "this protocol version is not supported",
             Self::SlowConsumer => "the client did not read what was sent to it",
+            Self::TicketRefused => "the resume ticket is not valid",
         }
     }
 
@@ -106,8 +115,7 @@ impl CloseReason {
             message: Some(control::Message::Close(Close {
                 code: self.code(),
                 text: text.into(),
-                retry_after_ms: 0,
-                r#move: self == Self::GoingAway,
+                ..Close::default()
             })),
         }
     }

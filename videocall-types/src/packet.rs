@@ -48,6 +48,18 @@ pub fn media(session: SessionId, user_id: &Bytes, routing: Routing, media: &Medi
     sealed_media(session, user_id, routing, media.encode_to_vec().into())
 }
 
+/// A media packet of one who does not know yet under which id: the server appends it.
+pub fn media_without_identity(routing: Routing, media: &MediaPacket) -> Bytes {
+    PacketWrapper {
+        packet_type: PacketType::Media.into(),
+        data: media.encode_to_vec().into(),
+        routing: Some(routing.into()),
+        ..PacketWrapper::default()
+    }
+    .encode_to_vec()
+    .into()
+}
+
 /// A media packet whose payload is already encoded, and perhaps encrypted.
 pub fn sealed_media(
     session: SessionId,

@@ -11,7 +11,7 @@ use videocall_types::{
     packet,
     view::{PacketView, Routing},
     wire::{
-        Hello, KeyframeRequest, LayerInfo, MediaKind, MediaPacket, Message, PacketWrapper,
+        Close, Hello, KeyframeRequest, LayerInfo, MediaKind, MediaPacket, Message, PacketWrapper,
         PublishState, StreamInfo, Subscribe, VideoMetadata, Want, control, media_packet,
         packet_wrapper::PacketType, video_metadata::Codec,
     },
@@ -172,8 +172,16 @@ fn control_messages_match() {
         golden!("keyframe_request")
     );
 
-    let close = CloseReason::GoingAway.to_control(CloseReason::GoingAway.text());
-    assert_eq!(packet::from_control(close), golden!("close"));
+    let close = Close {
+        code: CloseReason::GoingAway.code(),
+        text: CloseReason::GoingAway.text().into(),
+        r#move: true,
+        ..Default::default()
+    };
+    assert_eq!(
+        packet::control(control::Message::Close(close)),
+        golden!("close")
+    );
 }
 
 #[test]

@@ -2,9 +2,13 @@
 //!
 //! Audio goes as datagrams, control on the control stream, and each frame of a picture on a stream
 //! of its own. A stream costs nothing while it waits to be acknowledged: no task, no timer. Whether
-//! it was is asked when the next frame comes; what became stale until then is reset.
+//! it was is asked when the next frame comes; what became stale until then is reset. No more is
+//! handed to QUIC than it can send now and a little beyond; audio and control always are.
 
-use std::{collections::VecDeque, time::Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::{
@@ -13,12 +17,19 @@ use futures_util::{
     stream::FuturesUnordered,
 };
 use tokio::{sync::oneshot, time};
-use videocall_node::{Outgoing, Packet, Session};
+use videocall_node::{Outgoing, Packet, PathEstimate, Room, Session};
 use wtransport::{Connection, SendStream, quinn};
 
 /// Streams not yet acknowledged at once. A path that is slower than that backs up into the
 /// session's queue, where it is known what to drop.
 const STREAMS: usize = 24;
+/// Bytes of pictures that may be unacknowledged whatever the path: less than QUIC's first congestion
+/// window (RFC 9002, section 7.2).
+const ALWAYS: usize = 12_000;
+/// Bytes beyond the congestion window that may wait in QUIC, so that it never runs dry.
+const UNSENT: usize = 8 << 10;
+/// How often the session is told of the path.
+const PATH_INTERVAL: Duration = Duration::from_secs(1);
 /// Type of a unidirectional stream that belongs to a WebTransport session (draft-ietf-webtrans-http3,
 /// section 4.2), as a variable-length integer (RFC 9000, section 16).
 const STREAM_TYPE: [u8; 2] = [0x40, 0x54];
@@ -36,13 +47,20 @@ pub(crate) async fn run(
     let mut sent = Sent::default();
     let mut writing = FuturesUnordered::new();
     let pictures = Pictures::new(connection);
+    let mut path = Path::new(connection);
     loop {
+        let has_room = sent.has_room(&path) && sent.len() + writing.len() < STREAMS;
+        let room = if has_room {
+            Room::Any
+        } else {
+            Room::UrgentOnly
+        };
         tokio::select! {
             biased;
             Ok(stream) = &mut opened, if !opened.is_terminated() => control = Some(stream),
             Some(written) = writing.next() => sent.note(session, written),
-            () = sent.room(session), if sent.len() >= STREAMS => {}
-            more = session.next_batch(&mut batch), if sent.len() + writing.len() < STREAMS => {
+            () = sent.room(session, &path), if !has_room && !sent.is_empty() => {}
+            more = session.next_batch(room, &mut batch) => {
                 if !more {
                     // What was begun is brought to its end.
                     while let Some(written) = writing.next().await {
@@ -66,8 +84,44 @@ pub(crate) async fn run(
                     return;
                 }
                 buffer.clear();
+                path.tell(session);
             }
         }
+    }
+}
+
+/// What QUIC knows of the path.
+struct Path {
+    connection: quinn::Connection,
+    told: Instant,
+}
+
+impl Path {
+    fn new(connection: &Connection) -> Self {
+        Self {
+            connection: connection.quic_connection().clone(),
+            told: Instant::now(),
+        }
+    }
+
+    /// Whether more may be handed over when so many bytes are unacknowledged.
+    fn takes_more(&self, unacknowledged: usize) -> bool {
+        unacknowledged <= ALWAYS
+            || unacknowledged as u64 <= self.connection.stats().path.cwnd + UNSENT as u64
+    }
+
+    fn tell(&mut self, session: &Session) {
+        let now = Instant::now();
+        if now < self.told + PATH_INTERVAL {
+            return;
+        }
+        self.told = now;
+        let path = self.connection.stats().path;
+        let bps = path.cwnd as f64 * 8.0 / path.rtt.as_secs_f64().max(1e-6);
+        session.note_path(PathEstimate {
+            bps: bps as u64,
+            rtt: path.rtt,
+        });
     }
 }
 
@@ -172,43 +226,71 @@ impl Drop for ResetUnlessFinished {
 
 /// Streams that are written and perhaps not yet acknowledged, oldest first.
 #[derive(Default)]
-struct Sent(VecDeque<(Outgoing, quinn::SendStream)>);
+struct Sent {
+    streams: VecDeque<(Outgoing, quinn::SendStream)>,
+    /// Of all of them.
+    bytes: usize,
+}
 
 impl Sent {
     fn note(&mut self, session: &Session, (outgoing, stream): Written) {
         match stream {
-            Some(stream) => self.0.push_back((outgoing, stream)),
+            Some(stream) => {
+                self.bytes += outgoing.packet.bytes().len();
+                self.streams.push_back((outgoing, stream));
+            }
             None => session.report_lost(&outgoing),
         }
         let now = Instant::now();
-        while let Some((oldest, stream)) = self.0.front_mut() {
+        while let Some((oldest, stream)) = self.streams.front_mut() {
             if is_acknowledged(stream) || reset_if_stale(session, oldest, stream, now) {
-                self.0.pop_front();
+                self.forget_oldest();
             } else {
                 return;
             }
         }
     }
 
-    fn len(&self) -> usize {
-        self.0.len()
+    fn forget_oldest(&mut self) {
+        if let Some((oldest, _)) = self.streams.pop_front() {
+            self.bytes -= oldest.packet.bytes().len();
+        }
     }
 
-    /// Waits until one of them is acknowledged or stale.
-    async fn room(&mut self, session: &Session) {
-        self.0.retain(|(_, stream)| !is_acknowledged(stream));
-        if self.len() >= STREAMS
-            && let Some((oldest, stream)) = self.0.front_mut()
+    fn len(&self) -> usize {
+        self.streams.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.streams.is_empty()
+    }
+
+    fn has_room(&self, path: &Path) -> bool {
+        self.len() < STREAMS && path.takes_more(self.bytes)
+    }
+
+    /// Waits until one of them is acknowledged or stale, if there is no room before.
+    async fn room(&mut self, session: &Session, path: &Path) {
+        let bytes = &mut self.bytes;
+        self.streams.retain(|(outgoing, stream)| {
+            let waits = !is_acknowledged(stream);
+            if !waits {
+                *bytes -= outgoing.packet.bytes().len();
+            }
+            waits
+        });
+        if !self.has_room(path)
+            && let Some((oldest, stream)) = self.streams.front_mut()
         {
             let _ = time::timeout_at(oldest.stale_after.into(), stream.stopped()).await;
             reset_if_stale(session, oldest, stream, Instant::now());
-            self.0.pop_front();
+            self.forget_oldest();
         }
     }
 
     /// Waits until each of them is acknowledged, or stale.
     async fn acknowledged(self) {
-        for (outgoing, stream) in self.0 {
+        for (outgoing, stream) in self.streams {
             let _ = time::timeout_at(outgoing.stale_after.into(), stream.stopped()).await;
         }
     }

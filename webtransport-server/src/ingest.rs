@@ -16,9 +16,6 @@ const STREAM_TIMEOUT: Duration = Duration::from_secs(5);
 /// Unidirectional streams that a client may have open before it publishes pictures, three of them
 /// HTTP/3's own.
 pub(crate) const FIRST_STREAMS: u32 = 16;
-/// And then. Each frame is a stream of its own: three layers and a screen at 30 frames a second on
-/// a path of half a second's round trip need about 60; many more are a flood.
-const PUBLISHER_STREAMS: u32 = 128;
 /// Frames that are read at once.
 const STREAMS: usize = 64;
 /// Room that a stream gets at first.
@@ -37,7 +34,11 @@ pub(crate) async fn datagrams(connection: &Connection, session: &Session) -> End
 }
 
 /// Forwards streams that hold one packet each.
-pub(crate) async fn streams(connection: &Connection, session: &Session) -> Ended {
+///
+/// Each frame is a stream of its own: three layers and a screen at 30 frames a second on a path of
+/// half a second's round trip need about 60; `max_streams` that are not yet read block the sender,
+/// until one is.
+pub(crate) async fn streams(connection: &Connection, session: &Session, max_streams: u32) -> Ended {
     let mut reading = FuturesUnordered::new();
     let mut publishes = false;
     loop {
@@ -46,7 +47,7 @@ pub(crate) async fn streams(connection: &Connection, session: &Session) -> Ended
                 Ok(stream) => {
                     if !std::mem::replace(&mut publishes, true) {
                         let quic = connection.quic_connection();
-                        quic.set_max_concurrent_uni_streams(PUBLISHER_STREAMS.into());
+                        quic.set_max_concurrent_uni_streams(max_streams.into());
                     }
                     reading.push(time::timeout(STREAM_TIMEOUT, read_packet(stream)));
                 }

@@ -13,9 +13,9 @@ use tokio::{
     task::JoinSet,
     time,
 };
-use tracing::{Instrument, debug, info_span};
+use tracing::{Instrument, debug};
 use videocall_config::Certificates;
-use videocall_node::{JoinRequest, Node, Refusal, Session, Transport};
+use videocall_node::{JoinRequest, Limits, Node, Refusal, Session, Transport};
 use wtransport::{
     Connection, Endpoint, ServerConfig, VarInt,
     config::QuicTransportConfig,
@@ -24,11 +24,8 @@ use wtransport::{
 
 use crate::{ingest, session};
 
-/// Handshakes at once, on all endpoints.
-const HANDSHAKES: usize = 1024;
 /// Bytes that a UDP socket may hold in each direction.
 const SOCKET_BUFFER: usize = 4 << 20;
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The server cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +61,7 @@ impl WebTransportServer {
                     .with_bind_socket(socket)
                     .with_custom_tls_and_transport(
                         certificates.server_config(&[wtransport::tls::WEBTRANSPORT_ALPN]),
-                        transport_config(),
+                        transport_config(node.limits()),
                     )
                     .build();
                 Endpoint::server(config).map_err(|error| BindError { address, error })
@@ -84,7 +81,7 @@ impl WebTransportServer {
     /// Takes sessions until dropped. Sessions end with it.
     pub async fn run(self) {
         let mut acceptors = JoinSet::new();
-        let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
+        let handshakes = Arc::new(Semaphore::new(self.node.limits().max_handshakes));
         for endpoint in self.endpoints {
             acceptors.spawn(accept(endpoint, self.node.clone(), handshakes.clone()));
         }
@@ -102,17 +99,18 @@ fn open(address: SocketAddr) -> std::io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-fn transport_config() -> QuicTransportConfig {
+fn transport_config(limits: &Limits) -> QuicTransportConfig {
     let mut config = QuicTransportConfig::default();
     // QUIC keeps room for each stream that it allows: one that publishes pictures gets more.
     config.max_concurrent_uni_streams(ingest::FIRST_STREAMS.into());
     // That of the session, and that of control messages.
     config.max_concurrent_bidi_streams(4u32.into());
-    config.stream_receive_window(1_048_576u32.into());
-    config.receive_window(4_194_304u32.into());
+    config.stream_receive_window(limits.stream_window.into());
+    config.receive_window(limits.stream_window.saturating_mul(4).into());
     // What waits longer waits in the session's own queue, which knows what to drop.
     config.send_window(1_048_576);
-    config.datagram_send_buffer_size(64 * 1024);
+    // Sound that waits longer than half a second on a path of 256 kbit/s is of no use.
+    config.datagram_send_buffer_size(16 * 1024);
     config.datagram_receive_buffer_size(Some(256 * 1024));
     config.keep_alive_interval(Some(Duration::from_secs(5)));
     let idle = Duration::from_secs(30)
@@ -128,7 +126,11 @@ async fn accept(endpoint: Endpoint<endpoint_side::Server>, node: Node, handshake
         tokio::select! {
             incoming = endpoint.accept() => {
                 // A full house answers nothing: the client's QUIC tries again by itself.
-                if let Ok(permit) = handshakes.clone().try_acquire_owned() {
+                let Ok(permit) = handshakes.clone().try_acquire_owned() else {
+                    incoming.ignore();
+                    continue;
+                };
+                if let Some(incoming) = at_the_door(incoming, &node) {
                     let node = node.clone();
                     sessions.spawn(async move { handle(incoming, node, permit).await });
                 }
@@ -138,11 +140,29 @@ async fn accept(endpoint: Endpoint<endpoint_side::Server>, node: Node, handshake
     }
 }
 
+/// Lets through whose address does not come too often, before any cryptography. An address may be
+/// forged: whoever comes too often must first prove that it is theirs (RFC 9000, section 8.1.2),
+/// so that nobody can shut out another.
+fn at_the_door(incoming: IncomingSession, node: &Node) -> Option<IncomingSession> {
+    let address = incoming.remote_address();
+    if node.may_connect(address.ip()) {
+        return Some(incoming);
+    }
+    debug!(%address, "too many connections from there");
+    if incoming.remote_address_validated() {
+        incoming.refuse();
+    } else {
+        incoming.retry();
+    }
+    None
+}
+
 async fn handle(incoming: IncomingSession, node: Node, permit: OwnedSemaphorePermit) {
+    let max_streams = node.limits().max_streams;
     // Boxed, both: what a handshake needs is not kept for as long as its session lasts.
     if let Some((connection, session)) = Box::pin(handshake(incoming, node, permit)).await {
-        let span = info_span!("session", id = %session.id(), transport = "webtransport");
-        let run = async move { session::run(&connection, session).await };
+        let span = session.span();
+        let run = async move { session::run(&connection, session, max_streams).await };
         Box::pin(run).instrument(span).await;
     }
 }
@@ -152,7 +172,8 @@ async fn handshake(
     node: Node,
     _permit: OwnedSemaphorePermit,
 ) -> Option<(Connection, Session)> {
-    let request = match time::timeout(HANDSHAKE_TIMEOUT, incoming).await {
+    let timeout = node.limits().handshake_timeout;
+    let request = match time::timeout(timeout, incoming).await {
         Ok(Ok(request)) => request,
         Ok(Err(error)) => {
             debug!(%error, "handshake failed");
@@ -170,11 +191,11 @@ async fn handshake(
     let remote = join.remote;
     match node.join(join).await {
         Ok(session) => {
-            let accepted = time::timeout(HANDSHAKE_TIMEOUT, request.accept()).await;
+            let accepted = time::timeout(timeout, request.accept()).await;
             accepted.ok()?.ok().map(|connection| (connection, session))
         }
         Err(refusal) => {
-            refuse(request, &refusal, remote).await;
+            refuse(request, &refusal, remote, timeout).await;
             None
         }
     }
@@ -182,13 +203,27 @@ async fn handshake(
 
 /// A browser does not let its page see the status of a refused session, so that the reason can only
 /// be told by accepting the session and closing it.
-async fn refuse(request: SessionRequest, refusal: &Refusal, remote: SocketAddr) {
+async fn refuse(request: SessionRequest, refusal: &Refusal, remote: SocketAddr, timeout: Duration) {
     debug!(%remote, reason = %refusal.text, "refused");
-    if let Ok(Ok(connection)) = time::timeout(HANDSHAKE_TIMEOUT, request.accept()).await {
+    if let Ok(Ok(connection)) = time::timeout(timeout, request.accept()).await {
+        // The text alone does not say when to come back.
+        if refusal.retry_after.is_some() {
+            let packet = refusal.to_packet();
+            let told = tell(&connection, &packet);
+            let _ = time::timeout(Duration::from_secs(2), told).await;
+        }
         let code = VarInt::from_u32(refusal.reason.code());
         connection.close(code, refusal.text.as_bytes());
         let _ = time::timeout(Duration::from_secs(2), connection.closed()).await;
     }
+}
+
+/// Sends one packet on a stream of its own, and waits until it has arrived.
+async fn tell(connection: &Connection, packet: &[u8]) -> Option<()> {
+    let mut stream = connection.open_uni().await.ok()?.await.ok()?;
+    stream.write_all(packet).await.ok()?;
+    stream.finish().await.ok()?;
+    stream.quic_stream_mut().stopped().await.ok().map(drop)
 }
 
 /// `/lobby/{user}/{meeting}` or `/lobby?token=…`.

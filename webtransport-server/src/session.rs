@@ -14,14 +14,17 @@ use crate::{egress, ingest};
 /// How long a peer gets to receive the last messages.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
+/// How long a peer gets to close by itself after it was told to.
+const FAREWELL: Duration = Duration::from_millis(500);
+
 /// Runs a session to its end.
-pub(crate) async fn run(connection: &Connection, session: Session) {
+pub(crate) async fn run(connection: &Connection, session: Session, max_streams: u32) {
     info!("joined");
     let (control, opened) = oneshot::channel();
     let incoming = async {
         tokio::select! {
             end = ingest::datagrams(connection, &session) => end,
-            end = ingest::streams(connection, &session) => end,
+            end = ingest::streams(connection, &session, max_streams) => end,
             end = ingest::control(connection, &session, control) => end,
         }
     };
@@ -41,6 +44,9 @@ pub(crate) async fn run(connection: &Connection, session: Session) {
         None => session.close_reason(),
     };
     info!(reason = ?fatal.reason, text = fatal.text, "closed");
+    // The end of a QUIC connection overtakes what its streams hold: whoever knows `Close` reads it
+    // first, and closes.
+    let _ = time::timeout(FAREWELL, connection.closed()).await;
     close(connection, &fatal).await;
 }
 

@@ -1,7 +1,8 @@
-//! Project chores: build the web front end, regenerate code, run suites.
+//! Project chores: build the web front end and packages, regenerate code, run suites.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod fuzz;
+mod package;
 mod proto;
 mod toolchain;
 mod web;
@@ -23,6 +24,8 @@ enum Chore {
         #[arg(long)]
         out: Option<PathBuf>,
     },
+    /// Build packages of videocall-cli into target/packages.
+    Package(package::Options),
     /// Make sure that WebAssembly can be built, and say how.
     Toolchain,
     /// Check the code that is built for WebAssembly with clippy.
@@ -46,7 +49,10 @@ enum Chore {
 fn main() -> Result<()> {
     match Chore::parse() {
         Chore::Web { dev, out } => web::build(dev, out.as_deref()),
-        Chore::Toolchain => toolchain::find().map(|toolchain| println!("{}", toolchain.name())),
+        Chore::Package(options) => package::run_chore(&options),
+        Chore::Toolchain => toolchain::WASM
+            .toolchain()
+            .map(|toolchain| println!("{}", toolchain.name())),
         Chore::ClippyWasm => web::clippy(),
         Chore::Proto { check } => proto::run(check),
         Chore::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),

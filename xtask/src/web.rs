@@ -14,12 +14,18 @@ use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
 use wasm_bindgen_cli_support::Bindgen;
 
-use crate::toolchain::{self, TARGET, Toolchain};
+use crate::toolchain::{Toolchain, WASM};
 
 /// Compressed size of all that a page downloads, at most.
 const LIMIT: usize = 600 * 1024;
 const STATIC: &str = "yew-ui/static";
 const WASM_OPT: &str = "e2e/node_modules/.bin/wasm-opt";
+
+/// What .cargo/config.toml says, for whom it does not reach.
+const FLAGS: [&str; 2] = [
+    "--cfg=web_sys_unstable_apis",
+    "--cfg=getrandom_backend=\"wasm_js\"",
+];
 
 /// What wasm-opt may use of WebAssembly: what the compiler uses. All that it knows would include
 /// proposals that browsers have not.
@@ -43,7 +49,7 @@ type Files = BTreeMap<String, Vec<u8>>;
 /// Builds everything into `out`, or `dist/`. What lay there before is gone.
 pub(crate) fn build(dev: bool, out: Option<&Path>) -> Result<()> {
     let root = root().canonicalize()?;
-    let toolchain = toolchain::find()?;
+    let toolchain = WASM.toolchain()?;
     let profile = if dev { "wasm-dev" } else { "wasm-release" };
     cargo(
         &toolchain,
@@ -64,7 +70,7 @@ pub(crate) fn build(dev: bool, out: Option<&Path>) -> Result<()> {
         ],
     )?;
 
-    let built = toolchain.target_dir(&root).join(TARGET);
+    let built = target_dir(&toolchain, &root).join(WASM.triple);
     let binaries = ["app", "engine"].map(|name| built.join(profile).join(format!("{name}.wasm")));
     let playout = built.join("wasm-release/videocall_playout.wasm");
     let out = out.map_or_else(|| root.join("dist"), Path::to_path_buf);
@@ -144,10 +150,10 @@ pub(crate) fn clippy() -> Result<()> {
         "-p",
         "videocall-playout",
     ];
-    let toolchain = toolchain::find()?;
+    let toolchain = WASM.toolchain()?;
     let mut args = vec!["clippy", "--profile", "wasm-dev"];
     args.extend(packages);
-    if let Toolchain::Debian(_) = toolchain {
+    if let Toolchain::Debian(..) = toolchain {
         // Debian's web compiler comes without clippy: at least it must compile.
         args[0] = "check";
         return cargo(&toolchain, &root, &args);
@@ -162,13 +168,17 @@ fn cargo(toolchain: &Toolchain, root: &Path, args: &[&str]) -> Result<()> {
 }
 
 fn cargo_command(toolchain: &Toolchain, root: &Path, args: &[&str]) -> Command {
-    let mut command = toolchain.cargo();
+    let mut command = toolchain.cargo(&FLAGS);
     command
         .args(args)
-        .args(["--target", TARGET, "--target-dir"])
-        .arg(toolchain.target_dir(root))
+        .args(["--target", WASM.triple, "--target-dir"])
+        .arg(target_dir(toolchain, root))
         .current_dir(root);
     command
+}
+
+fn target_dir(toolchain: &Toolchain, root: &Path) -> PathBuf {
+    toolchain.target_dir(root, "wasm")
 }
 
 fn run(command: &mut Command) -> Result<()> {
@@ -205,7 +215,7 @@ fn optimise(root: &Path, toolchain: &Toolchain, name: &str, wasm: &[u8]) -> Resu
         return Ok(wasm.to_vec());
     }
     // Optimising takes most of the time: what was done once for the same input is kept.
-    let cache = toolchain.target_dir(root).join("optimised");
+    let cache = target_dir(toolchain, root).join("optimised");
     fs::create_dir_all(&cache)?;
     let kept = cache.join(hash(&[wasm, FEATURES.concat().as_bytes()].concat()));
     if let Ok(done) = fs::read(&kept) {

@@ -1,9 +1,13 @@
 //! What is told of people who come and go to those who do not see it.
 
+use std::collections::HashSet;
+
 use crate::i18n::Language;
 
 /// Changes that are told one by one; of more, only how many people there are now.
 const NAMED: usize = 3;
+/// In a meeting with more people somebody comes or goes all the time, and nothing is told.
+const TOLD: usize = 50;
 
 /// Words for what changed from `before` to `after`, sessions with names, without oneself; `None` if
 /// nobody came or went.
@@ -12,10 +16,14 @@ pub fn changes<N: AsRef<str>>(
     before: &[(u64, N)],
     after: &[(u64, N)],
 ) -> Option<String> {
+    if before.len().max(after.len()) > TOLD {
+        return None;
+    }
     let texts = language.texts();
-    let missing = |from: &[(u64, N)], id: u64| from.iter().all(|(known, _)| *known != id);
-    let came = after.iter().filter(|(id, _)| missing(before, *id));
-    let went = before.iter().filter(|(id, _)| missing(after, *id));
+    let sessions = |of: &[(u64, N)]| -> HashSet<u64> { of.iter().map(|(id, _)| *id).collect() };
+    let (here_before, here_after) = (sessions(before), sessions(after));
+    let came = after.iter().filter(|(id, _)| !here_before.contains(id));
+    let went = before.iter().filter(|(id, _)| !here_after.contains(id));
     let words: Vec<String> = came
         .map(|(_, name)| texts.they_joined.replace("{name}", name.as_ref()))
         .chain(went.map(|(_, name)| texts.they_left.replace("{name}", name.as_ref())))
@@ -52,6 +60,8 @@ mod tests {
         let crowd: Vec<Person> = (10..20).map(|id| (id, "x")).collect();
         let told = changes(Language::English, &[ANN], &crowd);
         assert_eq!(told.as_deref(), Some("11 people"));
+        let crowd: Vec<Person> = (10..100).map(|id| (id, "x")).collect();
+        assert_eq!(changes(Language::English, &crowd, &crowd[1..]), None);
     }
 
     #[test]

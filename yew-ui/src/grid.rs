@@ -4,6 +4,8 @@
 const ASPECT: f64 = 16.0 / 9.0;
 /// Smallest width of a tile in which one recognises somebody, in CSS pixels.
 const SMALLEST: f64 = 150.0;
+/// Most tiles on a page.
+const MOST: usize = 16;
 
 /// Rows, columns and the size of each tile, in CSS pixels.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -37,10 +39,11 @@ pub fn fit(count: usize, stage_width: f64, stage_height: f64, gap: f64) -> Grid 
         .unwrap_or_default()
 }
 
-/// How many tiles one page of a stage shows.
+/// How many tiles one page of a stage shows: so many that each is large enough, and no more than one
+/// can watch.
 pub fn page_size(stage_width: f64, stage_height: f64, gap: f64) -> usize {
     let fits = |count: &usize| fit(*count, stage_width, stage_height, gap).width >= SMALLEST;
-    (1..=25).rev().find(fits).unwrap_or(1)
+    (1..=MOST).rev().find(fits).unwrap_or(1)
 }
 
 #[cfg(test)]
@@ -83,8 +86,8 @@ mod tests {
 
     #[test]
     fn a_page_holds_what_can_be_recognised() {
-        assert_eq!(page_size(1440.0, 800.0, 8.0), 25);
-        assert!((2..=12).contains(&page_size(390.0, 600.0, 8.0)));
+        assert_eq!(page_size(1440.0, 800.0, 8.0), 16);
+        assert!((8..=12).contains(&page_size(390.0, 600.0, 8.0)));
         assert_eq!(page_size(10.0, 10.0, 8.0), 1);
     }
 }

@@ -1,5 +1,5 @@
 //! What the front end decides without a browser: how tiles fill a stage, what a pasted code means,
-//! which words are said, and what is told of people who come and go.
+//! in which order people are shown, which words are said, and what is told of people who come and go.
 
 pub mod announce;
 #[cfg(test)]
@@ -7,3 +7,5 @@ mod contrast;
 pub mod grid;
 pub mod i18n;
 pub mod link;
+pub mod order;
+pub mod reason;

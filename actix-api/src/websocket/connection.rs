@@ -17,20 +17,24 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    io::{AsyncWrite, AsyncWriteExt, ReadBuf},
     time,
 };
-use tracing::info;
-use videocall_node::{Fatal, Outgoing, Session};
+use tracing::{debug, info};
+use videocall_node::{Fatal, Outgoing, Packet, Refusal, Room, Session};
 use videocall_types::{close::CloseReason, limits::MAX_PACKET_BYTES};
 
 use super::{
     frames::{Event, FrameError, Frames},
+    tcp::{KernelRoom, Socket, tune},
     wakes::WriterWaker,
 };
 
 /// Bytes read at once.
 const READ_BYTES: usize = 64 << 10;
+/// Reads in a row; then the others of this thread have their turn, whose packets of sound must not
+/// wait until one that sends wildly has been read.
+const READS: usize = 8;
 /// Parts written at once: heads and packets.
 const PARTS: usize = 64;
 /// Up to so many bytes, copying them together is cheaper than telling the kernel of several parts:
@@ -47,11 +51,11 @@ thread_local! {
 }
 
 /// Runs a session over an upgraded connection. `received` is what came behind the request.
-pub(crate) async fn run<T>(io: T, received: Bytes, session: Session)
-where
-    T: AsyncRead + AsyncWrite + Unpin,
-{
+pub(crate) async fn run<T: Socket>(io: T, received: Bytes, session: Session) {
     info!("joined");
+    if let Err(error) = tune(&io) {
+        debug!(%error, "the kernel's queue has no bound");
+    }
     let mut connection = Connection::new(io, session);
     let mut early = &received[..];
     let ended = match connection.take(&mut early) {
@@ -74,6 +78,31 @@ where
     }
 }
 
+/// Tells somebody for whom there is no place now why, and when to come back. A browser does not
+/// let its page see the status of a request that was refused.
+pub(crate) async fn refuse<T: Socket>(mut io: T, refusal: &Refusal) -> io::Result<()> {
+    let packet = Packet::control(refusal.to_packet());
+    let fatal = Fatal::with_text(refusal.reason, refusal.text.as_str());
+    let close = close_frame(&fatal);
+    let words = [packet.websocket_head(), packet.bytes(), &close].concat();
+    io.write_all(&words).await?;
+    last_word(&mut io).await
+}
+
+/// Nothing more is said; waits for the peer to close its side, so that it reads what was before the
+/// connection is gone.
+async fn last_word<T: Socket>(io: &mut T) -> io::Result<()> {
+    io.shutdown().await?;
+    let mut rest = [0; 512];
+    loop {
+        let mut buffer = ReadBuf::new(&mut rest);
+        poll_fn(|cx| Pin::new(&mut *io).poll_read(cx, &mut buffer)).await?;
+        if buffer.filled().is_empty() {
+            return Ok(());
+        }
+    }
+}
+
 /// Why reading and writing stopped.
 enum Ended {
     /// The session is over, by this side.
@@ -89,6 +118,7 @@ struct Connection<T> {
     session: Session,
     frames: Frames,
     unsent: Unsent,
+    room: KernelRoom,
     /// Payloads of pings to be answered.
     answers: VecDeque<Bytes>,
     writer: Arc<WriterWaker>,
@@ -96,7 +126,7 @@ struct Connection<T> {
     waker: Waker,
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
+impl<T: Socket> Connection<T> {
     fn new(io: T, session: Session) -> Self {
         let writer = WriterWaker::new();
         Self {
@@ -104,6 +134,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
             session,
             frames: Frames::new(MAX_PACKET_BYTES),
             unsent: Unsent::default(),
+            room: KernelRoom::default(),
             answers: VecDeque::new(),
             waker: writer.clone().into(),
             writer,
@@ -112,7 +143,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         self.writer.register(cx.waker());
-        loop {
+        for _ in 0..READS {
             match self.poll_write(cx) {
                 Poll::Ready(Ok(())) => return Poll::Ready(Ended::Over),
                 Poll::Ready(Err(_)) => return Poll::Ready(Ended::Gone),
@@ -123,25 +154,36 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                 return Poll::Ready(ended);
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Writes what waits; ready when the session is over.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             let mut waiting = Context::from_waker(&self.waker);
-            if let Poll::Ready(done) = self.unsent.poll_write(&mut self.io, cx) {
-                done?;
-            } else {
-                // The peer does not read. That the session is over must be seen all the same.
+            let written = self.unsent.poll_write(&mut self.io, cx);
+            let room = match written {
+                Poll::Ready(done) => {
+                    done?;
+                    self.room.poll_some(&self.io, cx)
+                }
+                Poll::Pending => Poll::Pending,
+            };
+            let Poll::Ready(room) = room else {
+                // The path takes nothing now. That the session is over must be seen all the same.
                 ready!(self.session.poll_over(&mut waiting));
                 return Poll::Ready(Ok(()));
-            }
+            };
             if let Some(payload) = self.answers.pop_front() {
                 self.unsent.frame = frame(PONG, &payload);
                 continue;
             }
             let mut batch = BATCH.take();
-            let more = self.session.poll_batch(&mut waiting, &mut batch);
+            let more = self
+                .session
+                .poll_batch(&mut waiting, Room::Bytes(room?), &mut batch);
+            self.room.use_up(bytes_of(&batch));
             self.unsent.put(batch);
             if !ready!(more) {
                 return Poll::Ready(Ok(()));
@@ -182,29 +224,25 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         Ok(())
     }
 
-    /// Sends what was begun, the last control messages and the close frame, and waits for the peer
-    /// to close its side, so that it reads them before the connection is gone.
+    /// Sends what was begun, the last control messages and the close frame.
     async fn say_good_bye(&mut self, fatal: &Fatal) -> io::Result<()> {
         loop {
             poll_fn(|cx| self.unsent.poll_write(&mut self.io, cx)).await?;
             let mut batch = BATCH.take();
-            let more = poll_fn(|cx| self.session.poll_batch(cx, &mut batch)).await;
+            let more = poll_fn(|cx| self.session.poll_batch(cx, Room::Any, &mut batch)).await;
             self.unsent.put(batch);
             if !more {
                 break;
             }
         }
         self.io.write_all(&close_frame(fatal)).await?;
-        self.io.shutdown().await?;
-        let mut rest = [0; 512];
-        loop {
-            let mut buffer = ReadBuf::new(&mut rest);
-            poll_fn(|cx| Pin::new(&mut self.io).poll_read(cx, &mut buffer)).await?;
-            if buffer.filled().is_empty() {
-                return Ok(());
-            }
-        }
+        last_word(&mut self.io).await
     }
+}
+
+fn bytes_of(batch: &[Outgoing]) -> usize {
+    let length = |outgoing: &Outgoing| outgoing.packet.bytes().len();
+    batch.iter().map(length).sum()
 }
 
 /// What was taken from the session's queue and not yet by the kernel.

@@ -4,6 +4,7 @@
 
 mod connection;
 mod frames;
+mod tcp;
 mod wakes;
 
 use std::{convert::Infallible, fmt::Display, io, time::Duration};
@@ -24,9 +25,10 @@ use tokio::{
     time,
 };
 
-use tracing::{Instrument, debug, info_span};
+use tracing::{Instrument, debug};
 use videocall_node::{JoinRequest, Refusal, Session, Transport};
 
+use self::tcp::Socket;
 use crate::server::Shared;
 
 /// How long a peer may take to receive the answer to its request.
@@ -39,7 +41,7 @@ pub(crate) async fn upgrade<T>(
     shared: Data<Shared>,
 ) -> Result<(), Infallible>
 where
-    T: AsyncRead + AsyncWrite + Unpin + 'static,
+    T: Socket + 'static,
 {
     // A task of its own is much smaller than the one in which actix-http reads requests.
     actix_web::rt::spawn(async move {
@@ -56,18 +58,27 @@ async fn serve<T>(
     shared: Data<Shared>,
 ) -> io::Result<()>
 where
-    T: AsyncRead + AsyncWrite + Unpin + 'static,
+    T: Socket + 'static,
 {
     let (accepted, session) = match join(&request, &shared).await {
         Ok(joined) => joined,
-        Err(refused) => {
-            let refuse = send_refusal(&mut framed, refused);
+        Err(Refused::Now(response, text)) => {
+            let refuse = send_refusal(&mut framed, response, text);
+            return time::timeout(ANSWER_TIMEOUT, refuse).await?;
+        }
+        Err(Refused::UntilLater(accepted, refusal)) => {
+            drop((request, shared));
+            let refuse = async {
+                let message = Message::Item((accepted, BodySize::None));
+                framed.send(message).await.map_err(io::Error::other)?;
+                connection::refuse(framed.into_parts().io, &refusal).await
+            };
             return time::timeout(ANSWER_TIMEOUT, refuse).await?;
         }
     };
     // From here on only what the session needs takes memory.
     drop((request, shared));
-    let span = info_span!("session", id = %session.id(), transport = "websocket");
+    let span = session.span();
     let message = Message::Item((accepted, BodySize::None));
     time::timeout(ANSWER_TIMEOUT, framed.send(message)).await??;
     let FramedParts { io, read_buf, .. } = framed.into_parts();
@@ -78,11 +89,18 @@ where
     Ok(())
 }
 
-/// A response without a body, and the text of its body.
-type Refused = (Response<()>, String);
+/// Why somebody is not let in.
+enum Refused {
+    /// By a response, and the text of its body.
+    Now(Response<()>, String),
+    /// May come back: accepted by this response, to be told when.
+    UntilLater(Response<()>, Refusal),
+}
 
 async fn join(request: &Request, shared: &Shared) -> Result<(Response<()>, Session), Refused> {
-    let text = |status, error: &dyn Display| (Response::with_body(status, ()), error.to_string());
+    let text = |status, error: &dyn Display| {
+        Refused::Now(Response::with_body(status, ()), error.to_string())
+    };
     let target = Target::parse(request.uri().path(), request.uri().query())
         .ok_or_else(|| text(StatusCode::NOT_FOUND, &"nothing to upgrade here"))?;
     let mut accepted = actix_http::ws::handshake(request.head())
@@ -98,11 +116,20 @@ async fn join(request: &Request, shared: &Shared) -> Result<(Response<()>, Sessi
         transport: Transport::WebSocket,
         remote,
     };
-    let session = shared.node.join(join).await.map_err(|it| refusal(&it))?;
     let accepted = accepted
         .message_body(())
         .map_err(|error| text(StatusCode::INTERNAL_SERVER_ERROR, &error))?;
-    Ok((accepted, session))
+    match shared.node.join(join).await {
+        Ok(session) => Ok((accepted, session)),
+        Err(refusal) => {
+            debug!(reason = %refusal.text, "refused");
+            if refusal.retry_after.is_some() {
+                return Err(Refused::UntilLater(accepted, refusal));
+            }
+            let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
+            Err(text(status, &refusal.text))
+        }
+    }
 }
 
 /// What a path asks for.
@@ -139,20 +166,10 @@ impl Target {
     }
 }
 
-fn refusal(refusal: &Refusal) -> Refused {
-    debug!(reason = %refusal.text, "refused");
-    let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
-    let mut response = Response::with_body(status, ());
-    if let Some(seconds) = refusal.retry_after {
-        let headers = response.headers_mut();
-        headers.insert(header::RETRY_AFTER, seconds.into());
-    }
-    (response, refusal.text.clone())
-}
-
 async fn send_refusal<T>(
     framed: &mut Framed<T, Codec>,
-    (mut response, text): Refused,
+    mut response: Response<()>,
+    text: String,
 ) -> io::Result<()>
 where
     T: AsyncRead + AsyncWrite + Unpin,

@@ -13,10 +13,13 @@ use std::{
 };
 
 use tokio::sync::mpsc;
-use videocall_client::core::session::{Event, MediaIn};
+use videocall_client::{
+    core::session::{Event, MediaIn},
+    native::Handle,
+};
 use videocall_types::{
     ids::{MediaKind, SessionId},
-    wire::{PublishState, Subscribe},
+    wire::{Participant as Person, PublishState, Subscribe},
 };
 
 use self::{receiver::Receiver, sinks::Sinks};
@@ -51,7 +54,7 @@ pub async fn run(args: WatchArgs) -> Result<(), Failure> {
     let handle = participant.client.handle();
     let (media, for_decoders) = sync_channel(QUEUE);
     let (wanted, mut keyframes) = mpsc::channel(STREAMS);
-    let decoders = Decoders::new(sinks, args.clock, wanted);
+    let decoders = Decoders::new(sinks, args.clock, handle.clone(), wanted);
     let decoding = thread::spawn(move || decoders.run(&for_decoders));
     let mut end = std::pin::pin!(signals::end(args.join.duration));
     let progress = Progress::new();
@@ -60,8 +63,9 @@ pub async fn run(args: WatchArgs) -> Result<(), Failure> {
         tokio::select! {
             next = participant.next() => match next? {
                 Next::Event(Event::Media(packet)) => {
-                    if !hand_over(&media, packet) {
-                        break;
+                    if !hand_over(&media, packet) && !left {
+                        left = true;
+                        let _ = handle.leave().await;
                     }
                 }
                 Next::Event(event) => progress.session(&event),
@@ -100,18 +104,25 @@ struct Decoders {
     /// Whose pictures and sound are written.
     chosen: Option<SessionId>,
     look_for_clock: bool,
+    handle: Handle,
     keyframes: mpsc::Sender<Key>,
     clock: Clock,
     progress: Progress,
 }
 
 impl Decoders {
-    fn new(sinks: Sinks, look_for_clock: bool, keyframes: mpsc::Sender<Key>) -> Self {
+    fn new(
+        sinks: Sinks,
+        look_for_clock: bool,
+        handle: Handle,
+        keyframes: mpsc::Sender<Key>,
+    ) -> Self {
         Self {
             receivers: HashMap::new(),
             sinks,
             chosen: None,
             look_for_clock,
+            handle,
             keyframes,
             clock: Clock::new(),
             progress: Progress::new(),
@@ -126,7 +137,9 @@ impl Decoders {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return self.sinks.finish(),
             }
-            self.decode()?;
+            if !self.decode()? {
+                return self.sinks.finish();
+            }
             if self.clock.elapsed() >= told + Duration::from_secs(1) {
                 told = self.clock.elapsed();
                 self.tell();
@@ -140,10 +153,10 @@ impl Decoders {
             if self.receivers.len() >= STREAMS {
                 return Ok(());
             }
-            let receiver = Receiver::new(key.1, self.look_for_clock)?;
+            let receiver = Receiver::new(key, self.handle.clone(), self.look_for_clock)?;
             self.receivers.insert(key, receiver);
         }
-        if key.1 == MediaKind::Video {
+        if key.1 == self.sinks.chosen_by() {
             self.chosen.get_or_insert(key.0);
         }
         if let Some(receiver) = self.receivers.get_mut(&key) {
@@ -152,24 +165,34 @@ impl Decoders {
         Ok(())
     }
 
-    fn decode(&mut self) -> Result<(), Failure> {
+    /// `false`: nobody reads any more what is written.
+    fn decode(&mut self) -> Result<bool, Failure> {
         let now = self.clock.elapsed();
         for (key, receiver) in &mut self.receivers {
-            let written = self.chosen == Some(key.0);
+            // A screen is another picture, of another size.
+            let written =
+                self.chosen == Some(key.0) && matches!(key.1, MediaKind::Video | MediaKind::Audio);
             let sinks = written.then_some(&mut self.sinks);
-            receiver.decode(now, &self.clock, sinks)?;
+            if !receiver.decode(now, &self.clock, sinks)? {
+                return Ok(false);
+            }
             if receiver.wants_keyframe(now) {
                 // One that finds no place is asked for again.
                 let _ = self.keyframes.try_send(*key);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
+    /// Tells figures, and forgets who has left.
     fn tell(&mut self) {
-        for ((session, kind), receiver) in &mut self.receivers {
-            let figures = receiver.figures(session.get(), kind.label());
-            self.progress.tell("received", &figures);
+        let roster = self.handle.roster();
+        self.receivers.retain(|(session, _), receiver| {
+            let there = |person: &Person| person.session_id == session.get();
+            receiver.has_news() || roster.iter().any(there)
+        });
+        for receiver in self.receivers.values_mut() {
+            self.progress.tell("received", &receiver.figures());
         }
     }
 }

@@ -3,30 +3,39 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use videocall_client::core::{
-    audio::{AudioBuffer, AudioPacket},
-    session::MediaIn,
-    video::VideoBuffer,
+use videocall_client::{
+    core::{
+        audio::{AudioBuffer, AudioPacket},
+        session::MediaIn,
+    },
+    native::Handle,
 };
 use videocall_codec::{
-    VideoCodec,
-    opus::{self, Channels},
+    opus::{self, Channels, packet_samples},
     pattern::read_clock,
     pcm,
-    vp9::{Decoder, DecoderConfig},
     yuv::I420,
 };
 use videocall_types::{
-    ids::MediaKind,
+    ids::{MediaKind, SessionId},
     view::Routing,
     wire::{MediaPacket, Message as _},
 };
 
 use super::sinks::Sinks;
-use crate::{clock::Clock, exit::Failure};
+use crate::{clock::Clock, exit::Failure, pictures};
+
+/// Longest silence that is written to a file, in microseconds.
+const LONGEST_SILENCE: u64 = 60_000_000;
+/// What is no gap yet, in microseconds: half a packet.
+const NO_GAP: u64 = 10_000;
+const RATE: u64 = opus::SAMPLE_RATE as u64;
 
 /// A decoder with its jitter buffer, and what it saw since it was last asked.
 pub(super) struct Receiver {
+    session: SessionId,
+    kind: MediaKind,
+    handle: Handle,
     media: Media,
     packets: u64,
     bytes: u64,
@@ -39,8 +48,7 @@ enum Media {
 }
 
 struct Pictures {
-    buffer: VideoBuffer,
-    decoder: Decoder,
+    pictures: pictures::Pictures,
     picture: I420,
     look_for_clock: bool,
     shown: u64,
@@ -53,10 +61,18 @@ struct Sound {
     decoder: opus::Decoder,
     samples: Vec<f32>,
     loudest: u8,
+    /// Of lost packets, how many were told.
+    lost: u64,
+    /// Capture time of what should come next.
+    expected_us: Option<u64>,
 }
 
 impl Receiver {
-    pub(super) fn new(kind: MediaKind, look_for_clock: bool) -> Result<Self, Failure> {
+    pub(super) fn new(
+        (session, kind): (SessionId, MediaKind),
+        handle: Handle,
+        look_for_clock: bool,
+    ) -> Result<Self, Failure> {
         let media = match kind {
             MediaKind::Audio | MediaKind::ScreenAudio => Media::Sound(Box::new(Sound {
                 buffer: AudioBuffer::default(),
@@ -64,11 +80,11 @@ impl Receiver {
                 decoder: opus::Decoder::new(Channels::Mono).map_err(Failure::other)?,
                 samples: Vec::new(),
                 loudest: 127,
+                lost: 0,
+                expected_us: None,
             })),
             _ => Media::Pictures(Box::new(Pictures {
-                buffer: VideoBuffer::default(),
-                decoder: Decoder::new(DecoderConfig::new(VideoCodec::Vp9))
-                    .map_err(Failure::other)?,
+                pictures: pictures::Pictures::default(),
                 picture: I420::black(2, 2).map_err(Failure::other)?,
                 look_for_clock,
                 shown: 0,
@@ -76,6 +92,9 @@ impl Receiver {
             })),
         };
         Ok(Self {
+            session,
+            kind,
+            handle,
             media,
             packets: 0,
             bytes: 0,
@@ -92,7 +111,7 @@ impl Receiver {
             return;
         };
         match &mut self.media {
-            Media::Pictures(pictures) => pictures.buffer.push(now, packet.routing, media.data),
+            Media::Pictures(it) => it.pictures.push(now, packet.routing, media.data),
             Media::Sound(sound) => {
                 let routing: Routing = packet.routing;
                 sound.buffer.push(&routing, media.data, &mut sound.ready);
@@ -100,45 +119,65 @@ impl Receiver {
         }
     }
 
-    /// Decodes what can be decoded now.
+    /// Decodes what can be decoded now. `false`: nobody reads any more what is written.
     pub(super) fn decode(
         &mut self,
         now: Duration,
         clock: &Clock,
         sinks: Option<&mut Sinks>,
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
+        let (session, handle) = (self.session, &self.handle);
         match &mut self.media {
-            Media::Pictures(pictures) => pictures.decode(now, clock, sinks),
-            Media::Sound(sound) => sound.decode(sinks),
+            Media::Pictures(pictures) => {
+                pictures.decode(now, clock, sinks, |routing| handle.shown(session, routing))
+            }
+            Media::Sound(sound) => {
+                let (concealed, goes_on) = sound.decode(sinks)?;
+                if !concealed.is_zero() {
+                    handle.concealed(session, self.kind, concealed);
+                }
+                Ok(goes_on)
+            }
         }
     }
 
     pub(super) fn wants_keyframe(&mut self, now: Duration) -> bool {
         match &mut self.media {
-            Media::Pictures(pictures) => pictures.buffer.wants_keyframe(now),
+            Media::Pictures(it) => it.pictures.wants_keyframe(now),
             Media::Sound(_) => false,
         }
     }
 
-    /// Figures since the last time.
-    pub(super) fn figures(&mut self, session: u64, kind: &str) -> Value {
+    /// Whether something came since figures were told.
+    pub(super) fn has_news(&self) -> bool {
+        self.packets > 0
+    }
+
+    /// Figures since the last time; lost, freezes and the like since the beginning.
+    pub(super) fn figures(&mut self) -> Value {
+        let session = self.session.get();
+        let reception = self.handle.reception(self.session, self.kind);
+        let reception = reception.unwrap_or_default();
         let mut figures = json!({
             "session": session,
-            "kind": kind,
+            "kind": self.kind.label(),
             "packets": std::mem::take(&mut self.packets),
             "kbps": std::mem::take(&mut self.bytes) * 8 / 1000,
             "unreadable": self.unreadable,
+            "lost": reception.lost,
+            "jitter_ms": f64::from(reception.jitter_us / 100) / 10.0,
+            "impaired_ms": reception.impaired.as_millis() as u64,
         });
         let more = match &mut self.media {
-            Media::Pictures(pictures) => json!({
-                "width": pictures.picture.width(),
-                "height": pictures.picture.height(),
-                "fps": std::mem::take(&mut pictures.shown),
-                "dropped": pictures.buffer.dropped,
-                "delay_ms": pictures.delay_ms.take(),
+            Media::Pictures(it) => json!({
+                "width": it.picture.width(),
+                "height": it.picture.height(),
+                "fps": std::mem::take(&mut it.shown),
+                "dropped": it.pictures.dropped(),
+                "freezes": reception.freezes,
+                "delay_ms": it.delay_ms.take(),
             }),
             Media::Sound(sound) => json!({
-                "lost": sound.buffer.lost,
                 "level_dbov": -i32::from(std::mem::replace(&mut sound.loudest, 127)),
             }),
         };
@@ -155,31 +194,46 @@ impl Pictures {
         now: Duration,
         clock: &Clock,
         mut sinks: Option<&mut Sinks>,
-    ) -> Result<(), Failure> {
-        while let Some(frame) = self.buffer.pop(now) {
-            let decoded = self.decoder.decode_into(&frame.payload, &mut self.picture);
-            if !matches!(decoded, Ok(true)) {
-                self.buffer.restart(now);
-                continue;
-            }
+        shown: impl Fn(&Routing),
+    ) -> Result<bool, Failure> {
+        while let Some(routing) = self.pictures.next(now, &mut self.picture) {
+            shown(&routing);
             self.shown += 1;
             if self.look_for_clock
                 && let Some(made_ms) = read_clock(&self.picture)
             {
                 self.delay_ms = Some((clock.now_us() / 1000) as i64 - made_ms as i64);
             }
-            if let Some(sinks) = &mut sinks {
-                sinks.picture(&self.picture)?;
+            if let Some(sinks) = &mut sinks
+                && !sinks.picture(&self.picture)?
+            {
+                return Ok(false);
             }
         }
-        Ok(())
+        Ok(true)
     }
 }
 
 impl Sound {
-    fn decode(&mut self, mut sinks: Option<&mut Sinks>) -> Result<(), Failure> {
+    /// Gives how much had to be made up, and whether somebody reads what is written.
+    fn decode(&mut self, mut sinks: Option<&mut Sinks>) -> Result<(Duration, bool), Failure> {
+        let mut concealed = Duration::ZERO;
         for packet in self.ready.drain(..) {
+            let lost = self.buffer.lost - std::mem::replace(&mut self.lost, self.buffer.lost);
+            let length = packet_samples(&packet.data).unwrap_or(0) as u64 * 1_000_000 / RATE;
+            concealed += Duration::from_micros(lost.min(50) * length);
+            // What was not sent, because it was silence, or lost: a file has it as silence, so that
+            // time goes on.
+            let expected = self.expected_us.replace(packet.capture_us + length);
+            let silence = packet
+                .capture_us
+                .saturating_sub(expected.unwrap_or(u64::MAX));
             self.samples.clear();
+            if silence > NO_GAP {
+                let samples = silence.min(LONGEST_SILENCE) * RATE / 1_000_000;
+                self.samples.resize(samples as usize, 0.0);
+            }
+            let decoded = self.samples.len();
             if self
                 .decoder
                 .decode(&packet.data, &mut self.samples)
@@ -187,11 +241,13 @@ impl Sound {
             {
                 continue;
             }
-            self.loudest = self.loudest.min(pcm::level(&self.samples));
-            if let Some(sinks) = &mut sinks {
-                sinks.sound(&self.samples)?;
+            self.loudest = self.loudest.min(pcm::level(&self.samples[decoded..]));
+            if let Some(sinks) = &mut sinks
+                && !sinks.sound(&self.samples)?
+            {
+                return Ok((concealed, false));
             }
         }
-        Ok(())
+        Ok((concealed, true))
     }
 }

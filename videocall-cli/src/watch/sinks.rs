@@ -10,6 +10,7 @@ use videocall_codec::{
     wav, y4m,
     yuv::{I420, Scaler},
 };
+use videocall_types::ids::MediaKind;
 
 use crate::exit::Failure;
 
@@ -47,6 +48,12 @@ fn create(path: &Path) -> Result<Output, Failure> {
 
 impl Sinks {
     pub(super) fn open(y4m: Option<&Path>, wav: Option<&Path>) -> Result<Self, Failure> {
+        let pipe = Some(Path::new("-"));
+        if y4m == pipe && wav == pipe {
+            return Err(Failure::usage(
+                "standard output is pictures or sound, not both",
+            ));
+        }
         let pictures = y4m.map(|path| {
             Ok(Pictures {
                 name: path.display().to_string(),
@@ -72,20 +79,31 @@ impl Sinks {
         })
     }
 
-    pub(super) fn picture(&mut self, picture: &I420) -> Result<(), Failure> {
-        let Some(pictures) = &mut self.pictures else {
-            return Ok(());
-        };
-        let written = pictures.write(picture);
-        written.map_err(|error| Failure::output(&pictures.name, error))
+    /// The first to send this is whose media is written.
+    pub(super) fn chosen_by(&self) -> MediaKind {
+        if self.pictures.is_none() && self.sound.is_some() {
+            MediaKind::Audio
+        } else {
+            MediaKind::Video
+        }
     }
 
-    pub(super) fn sound(&mut self, samples: &[f32]) -> Result<(), Failure> {
+    /// Writes a picture; `false` if nobody reads it any more.
+    pub(super) fn picture(&mut self, picture: &I420) -> Result<bool, Failure> {
+        let Some(pictures) = &mut self.pictures else {
+            return Ok(true);
+        };
+        let written = pictures.write(picture);
+        goes_on(&pictures.name, written)
+    }
+
+    /// Writes sound; `false` if nobody reads it any more.
+    pub(super) fn sound(&mut self, samples: &[f32]) -> Result<bool, Failure> {
         let Some((name, writer)) = &mut self.sound else {
-            return Ok(());
+            return Ok(true);
         };
         let written = writer.write(samples);
-        written.map_err(|error| Failure::output(name, error))
+        goes_on(name, written)
     }
 
     /// Writes what is still in memory.
@@ -93,14 +111,21 @@ impl Sinks {
         if let Some(Pictures { name, writer, .. }) = self.pictures
             && let Some(writer) = writer
         {
-            let finished = writer.finish();
-            finished.map_err(|error| Failure::output(&name, error))?;
+            goes_on(&name, writer.finish().map(drop))?;
         }
         if let Some((name, writer)) = self.sound {
-            let finished = writer.finish();
-            finished.map_err(|error| Failure::output(&name, error))?;
+            goes_on(&name, writer.finish().map(drop))?;
         }
         Ok(())
+    }
+}
+
+/// The reader of a pipe closes it when it has enough: that is an end, not a failure.
+fn goes_on(name: &str, written: std::io::Result<()>) -> Result<bool, Failure> {
+    match written {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::output(name, error)),
     }
 }
 

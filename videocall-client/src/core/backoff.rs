@@ -38,6 +38,11 @@ impl Backoff {
         limit.mul_f64(self.fraction())
     }
 
+    /// A wait that somebody asks of many, spread over half as much again.
+    pub fn spread(&mut self, wait: Duration) -> Duration {
+        wait + wait.mul_f64(self.fraction() / 2.0)
+    }
+
     /// The connection stands again.
     pub fn reset(&mut self) {
         self.attempt = 0;

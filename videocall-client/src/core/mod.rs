@@ -3,9 +3,15 @@
 
 pub mod audio;
 pub mod backoff;
+pub mod budget;
 pub mod ladder;
+pub mod outbox;
 pub mod packetizer;
+pub mod reception;
+mod rendezvous;
 pub mod select;
 pub mod session;
+pub mod simulcast;
 pub mod timing;
+pub mod uplink;
 pub mod video;

@@ -10,8 +10,8 @@ use videocall_types::{
     packet,
     view::{PacketView, Routing},
     wire::{
-        Close, Hello, KeyframeRequest, LayerDemand, MediaPacket, Participant, Ping, Pong,
-        PublishState, ReceiverReport, Roster, Subscribe, Welcome, control::Message,
+        Close, ForwardState, Hello, KeyframeRequest, LayerDemand, MediaPacket, Participant, Ping,
+        Pong, PublishState, ReceiverReport, Roster, Subscribe, Welcome, control::Message,
         packet_wrapper::PacketType,
     },
 };
@@ -20,6 +20,10 @@ use super::backoff::Backoff;
 
 /// Participants that are remembered; a server that tells of more is not believed.
 const ROSTER: usize = 10_000;
+/// The longest pause that a server may ask for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// Servers that one may name.
+const SERVERS: usize = 16;
 /// Packets to send that may gather within one call.
 const OUTBOX: usize = 1024;
 
@@ -44,6 +48,8 @@ pub struct Transmit {
     pub bytes: Bytes,
     /// How.
     pub delivery: Delivery,
+    /// Of media.
+    pub routing: Option<Routing>,
 }
 
 /// A media packet of another participant.
@@ -70,10 +76,21 @@ pub enum Event {
         attempt: u32,
         /// Until the next try.
         wait: Duration,
+        /// What the server said, if it said why.
+        close: Option<CloseReason>,
         /// Why, for people.
         reason: String,
         /// How long the server wants to be left alone.
         retry_after: Duration,
+        /// Origins of servers that it names instead.
+        servers: Vec<String>,
+    },
+    /// The server will end the session if this goes on.
+    Warned {
+        /// For what; `None` if we do not know the reason.
+        reason: Option<CloseReason>,
+        /// For people.
+        text: String,
     },
     /// Over for good.
     Closed {
@@ -92,6 +109,10 @@ pub enum Event {
     Demand(LayerDemand),
     /// Encode a keyframe.
     KeyframeWanted(KeyframeRequest),
+    /// Which layer of a picture comes, or that the path to here carries none.
+    Forwarding(ForwardState),
+    /// Bits a second that pictures may take from now on.
+    Budget(u64),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +140,12 @@ pub struct Session {
     publish_changed: bool,
     subscribe_changed: bool,
     identity: Option<(SessionId, Bytes)>,
-    secret: Bytes,
+    /// By which the session can be continued.
+    ticket: Bytes,
+    /// It was sent, and there is no answer yet.
+    resuming: bool,
+    /// Whether there are other servers to go to.
+    has_others: bool,
     roster: Vec<Participant>,
     heartbeat: Duration,
     heard: Duration,
@@ -127,6 +153,8 @@ pub struct Session {
     ping: Option<(u64, Duration)>,
     next_ping: u64,
     rtt: Option<Duration>,
+    /// The same, until somebody takes it.
+    measured: Option<Duration>,
     outbox: VecDeque<Transmit>,
     events: VecDeque<Event>,
 }
@@ -147,7 +175,9 @@ impl Session {
             publish_changed: false,
             subscribe_changed: false,
             identity: None,
-            secret: Bytes::new(),
+            ticket: Bytes::new(),
+            resuming: false,
+            has_others: false,
             roster: Vec::new(),
             heartbeat: Duration::from_secs(5),
             heard: Duration::ZERO,
@@ -155,9 +185,15 @@ impl Session {
             ping: None,
             next_ping: 1,
             rtt: None,
+            measured: None,
             outbox: VecDeque::new(),
             events: VecDeque::from([Event::Connect]),
         }
+    }
+
+    /// Whether there are other servers: then a server that asks for a pause is not waited for.
+    pub fn set_has_others(&mut self, has_others: bool) {
+        self.has_others = has_others;
     }
 
     /// What to send.
@@ -190,6 +226,23 @@ impl Session {
         self.rtt
     }
 
+    /// Measures the round trip now, unless that is being done.
+    pub fn probe(&mut self, now: Duration) {
+        if self.is_joined() && self.ping.is_none() {
+            self.ping(now);
+        }
+    }
+
+    /// The round trip that was measured since the last call.
+    pub fn take_round_trip(&mut self) -> Option<Duration> {
+        self.measured.take()
+    }
+
+    /// How long the last ping has waited for its answer.
+    pub fn unanswered(&self, now: Duration) -> Option<Duration> {
+        self.ping.map(|(_, sent)| now.saturating_sub(sent))
+    }
+
     /// A transport is open.
     pub fn opened(&mut self, now: Duration) {
         if self.state != State::Connecting {
@@ -206,24 +259,38 @@ impl Session {
             display_name: self.display_name.clone(),
             publish: Some(self.publish.clone()),
             subscribe: Some(self.subscribe.clone()),
-            replaces_session: self.id().map_or(0, SessionId::get),
-            session_secret: self.secret.clone(),
+            ticket: self.ticket.clone(),
+            ..Hello::default()
         };
         self.control(Message::Hello(hello));
+        self.resuming = !self.ticket.is_empty();
+        if self.resuming {
+            self.want_keyframes();
+        }
+    }
+
+    /// Nobody knows what was encoded before; whoever sends in the first flight begins anew.
+    fn want_keyframes(&mut self) {
+        for stream in &self.publish.streams {
+            for layer in &stream.layers {
+                let request = KeyframeRequest {
+                    session_id: 0,
+                    kind: stream.kind,
+                    stream_id: stream.stream_id,
+                    spatial: layer.spatial,
+                };
+                self.events.push_back(Event::KeyframeWanted(request));
+            }
+        }
     }
 
     /// The transport could not be opened, or is lost. `close` is what the transport's own end said.
     pub fn lost(&mut self, now: Duration, close: Option<CloseReason>, reason: &str) {
-        self.lost_for(now, close, reason, Duration::ZERO);
+        self.lost_for(now, close, reason, Close::default());
     }
 
-    fn lost_for(
-        &mut self,
-        now: Duration,
-        close: Option<CloseReason>,
-        reason: &str,
-        retry_after: Duration,
-    ) {
+    /// Like [`lost`](Self::lost), of a server that said what it wishes.
+    fn lost_for(&mut self, now: Duration, close: Option<CloseReason>, reason: &str, wish: Close) {
         if matches!(self.state, State::Closed | State::Waiting(_)) {
             return;
         }
@@ -232,17 +299,39 @@ impl Session {
         }
         self.outbox.clear();
         let attempt = self.backoff.attempt();
-        let wait = self.backoff.next_wait();
+        let retry_after = Duration::from_millis(wish.retry_after_ms.into()).min(LONGEST_PAUSE);
+        let mut wait = self.backoff.next_wait();
+        if !self.has_others {
+            wait = wait.max(self.backoff.spread(retry_after));
+        }
+        if close == Some(CloseReason::TicketRefused) {
+            self.ticket = Bytes::new();
+            // The server has nothing against us as somebody new.
+            if std::mem::take(&mut self.resuming) {
+                wait = Duration::ZERO;
+            }
+        }
+        let mut servers = wish.servers;
+        servers.truncate(SERVERS);
         self.state = State::Waiting(now + wait);
         self.events.push_back(Event::Reconnecting {
             attempt,
             wait,
+            close,
             reason: reason.to_owned(),
             retry_after,
+            servers,
         });
     }
 
-    /// The network is back, as far as the platform knows: try at once.
+    /// Does not try again before that time, since the server asked for it.
+    pub fn wait_until(&mut self, time: Duration) {
+        if let State::Waiting(until) = &mut self.state {
+            *until = time.max(*until);
+        }
+    }
+
+    /// The network is back, as far as the platform knows, or a person is impatient: try at once.
     pub fn try_now(&mut self) {
         if let State::Waiting(_) = self.state {
             self.state = State::Connecting;
@@ -318,13 +407,15 @@ impl Session {
         }
     }
 
-    /// Sends media. `None` while not joined.
+    /// Sends media: once joined, and behind a ticket in the first flight. `None` otherwise.
     pub fn send_media(&mut self, routing: Routing, media: &MediaPacket) -> Option<usize> {
-        let (session, user_id) = self
-            .identity
-            .as_ref()
-            .filter(|_| self.state == State::Joined)?;
-        let bytes = packet::media(*session, user_id, routing, media);
+        let bytes = match (&self.identity, self.state) {
+            (Some((session, user_id)), State::Joined) => {
+                packet::media(*session, user_id, routing, media)
+            }
+            (_, State::Greeting) if self.resuming => packet::media_without_identity(routing, media),
+            _ => return None,
+        };
         let length = bytes.len();
         let delivery = if routing.is_audio() {
             Delivery::Datagram
@@ -334,7 +425,7 @@ impl Session {
                 - i32::from(routing.temporal);
             Delivery::Stream { priority }
         };
-        self.transmit(bytes, delivery);
+        self.transmit(bytes, delivery, Some(routing));
         Some(length)
     }
 
@@ -377,17 +468,24 @@ impl Session {
             Message::KeyframeRequest(request) => {
                 self.events.push_back(Event::KeyframeWanted(request));
             }
+            Message::ForwardState(state) => self.events.push_back(Event::Forwarding(state)),
             Message::Ping(ping) => self.control(Message::Pong(Pong { token: ping.token })),
             Message::Pong(pong) => {
                 if let Some((token, sent)) = self.ping.take_if(|(token, _)| *token == pong.token) {
                     debug_assert_eq!(token, pong.token);
                     self.rtt = Some(now.saturating_sub(sent));
+                    self.measured = self.rtt;
                 }
             }
+            Message::Ticket(ticket) => self.ticket = ticket.ticket,
+            Message::Warning(warning) => self.events.push_back(Event::Warned {
+                reason: CloseReason::from_code(warning.code),
+                text: warning.text,
+            }),
             Message::Close(close) => {
                 let reason = CloseReason::from_code(close.code);
-                let retry_after = Duration::from_millis(close.retry_after_ms.into());
-                self.lost_for(now, reason, &close.text, retry_after);
+                let text = close.text.clone();
+                self.lost_for(now, reason, &text, close);
             }
             _ => {}
         }
@@ -403,7 +501,9 @@ impl Session {
         self.state = State::Joined;
         self.backoff.reset();
         self.identity = Some((session, welcome.user_id));
-        self.secret = welcome.session_secret;
+        // Used up, whatever it was; the next one follows.
+        self.ticket = Bytes::new();
+        self.resuming = false;
         let interval = welcome.heartbeat_interval_ms.clamp(500, 60_000);
         self.heartbeat = Duration::from_millis(interval.into());
         self.roster.clear();
@@ -473,13 +573,17 @@ impl Session {
     }
 
     fn control(&mut self, message: Message) {
-        self.transmit(packet::control(message), Delivery::Control);
+        self.transmit(packet::control(message), Delivery::Control, None);
     }
 
-    fn transmit(&mut self, bytes: Bytes, delivery: Delivery) {
+    fn transmit(&mut self, bytes: Bytes, delivery: Delivery, routing: Option<Routing>) {
         // The driver empties this after each call; a bound all the same.
         if self.outbox.len() < OUTBOX {
-            self.outbox.push_back(Transmit { bytes, delivery });
+            self.outbox.push_back(Transmit {
+                bytes,
+                delivery,
+                routing,
+            });
         }
     }
 }

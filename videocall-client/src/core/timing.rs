@@ -9,6 +9,10 @@ const LONGEST: f64 = 400_000.0;
 /// Sound that is further away than this belongs to another time.
 const AUDIO_RANGE: f64 = 2_000_000.0;
 
+/// From handing a picture over to seeing it, in microseconds: browsers present at the next refresh
+/// of the screen, of which there are 60 a second.
+const PRESENTATION: f64 = 16_000.0;
+
 /// Maps the publisher's capture clock to the local one for one picture. All in microseconds.
 #[derive(Clone, Debug, Default)]
 pub struct Timing {
@@ -45,12 +49,14 @@ impl Timing {
         self.audio = heard.map(|(now, capture_us)| now.as_micros() as f64 - capture_us as f64);
     }
 
-    /// When to show a frame.
+    /// When to hand a frame over to be shown.
     pub fn display_at(&self, capture_us: u64) -> Duration {
         let own = self.base.unwrap_or(0.0) + self.jitter;
         let offset = match self.audio {
             // With the sound, unless the picture cannot be there in time or would wait for ever.
-            Some(audio) if (audio - own).abs() < AUDIO_RANGE => audio.min(own + LONGEST),
+            Some(audio) if (audio - own).abs() < AUDIO_RANGE => {
+                audio.min(own + LONGEST) - PRESENTATION
+            }
             _ => own,
         };
         let at = capture_us as f64 + offset;
@@ -62,10 +68,12 @@ impl Timing {
         (self.jitter / 1000.0) as f32
     }
 
-    /// How much later than its sound a frame shown at `shown` is, in milliseconds.
+    /// How much later than its sound a frame is seen that was handed over at `shown`, in
+    /// milliseconds.
     pub fn offset_to_audio_ms(&self, shown: Duration, capture_us: u64) -> Option<f32> {
         let audio = self.audio?;
-        Some(((shown.as_micros() as f64 - capture_us as f64 - audio) / 1000.0) as f32)
+        let seen = shown.as_micros() as f64 + PRESENTATION;
+        Some(((seen - capture_us as f64 - audio) / 1000.0) as f32)
     }
 }
 
@@ -105,11 +113,13 @@ mod tests {
         }
         timing.heard(Some((ms(3300 + 80), CLOCKS_APART + 3_300_000)));
         let shown = timing.display_at(CLOCKS_APART + 3_333_000);
-        assert_eq!(shown, ms(3333 + 80));
-        let offset = timing
-            .offset_to_audio_ms(shown, CLOCKS_APART + 3_333_000)
-            .unwrap();
-        assert!(offset.abs() < 40.0);
+        assert_eq!(
+            shown,
+            ms(3333 + 80 - 16),
+            "as long before as presenting takes"
+        );
+        let offset = timing.offset_to_audio_ms(shown, CLOCKS_APART + 3_333_000);
+        assert_eq!(offset, Some(0.0));
         timing.heard(None);
         assert_eq!(timing.display_at(CLOCKS_APART + 3_333_000), ms(3333 + 20));
     }

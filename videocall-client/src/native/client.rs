@@ -2,9 +2,11 @@
 
 use std::{
     pin::pin,
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use parking_lot::Mutex;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -14,14 +16,19 @@ use videocall_types::{
     close::CloseReason,
     ids::{MediaKind, SessionId},
     view::Routing,
-    wire::{MediaPacket, Participant, PublishState, ReceiverReport, Subscribe},
+    wire::{MediaPacket, Participant, PublishState, Subscribe},
 };
 
 use super::{
     link::{self, Incoming, Link, OpenError, Servers},
+    sending::Sending,
     servers::Choice,
 };
-use crate::core::session::{Event, Session};
+use crate::core::{
+    reception::{Figures, Reception},
+    select::Placement,
+    session::{Event, Session},
+};
 
 /// Commands and events that may wait.
 const QUEUE: usize = 1024;
@@ -34,6 +41,8 @@ pub struct JoinOptions {
     /// The servers of an installation, any of which carries the meeting; the first is preferred
     /// unless another is much nearer.
     pub servers: Vec<Servers>,
+    /// How to choose among those that are about equally near.
+    pub placement: Placement,
     /// Name of the meeting.
     pub meeting: String,
     /// Id of the guest.
@@ -57,7 +66,6 @@ enum Command {
     Publish(PublishState),
     Subscribe(Subscribe),
     Keyframe(SessionId, MediaKind),
-    Report(ReceiverReport),
     Media(Routing, Box<MediaPacket>),
     Leave,
 }
@@ -75,6 +83,8 @@ pub struct Client {
 pub struct Handle {
     commands: mpsc::Sender<Command>,
     roster: watch::Receiver<Vec<Participant>>,
+    reception: Arc<Mutex<Reception>>,
+    start: Instant,
 }
 
 impl Client {
@@ -85,9 +95,15 @@ impl Client {
         let (to_program, events) = mpsc::channel(QUEUE);
         let (to_roster, roster) = watch::channel(Vec::new());
         let driver = Driver::new(options, for_task, to_program, to_roster);
+        let handle = Handle {
+            commands,
+            roster,
+            reception: driver.reception.clone(),
+            start: driver.start,
+        };
         Self {
             events,
-            handle: Handle { commands, roster },
+            handle,
             task: tokio::spawn(driver.run()),
         }
     }
@@ -131,9 +147,21 @@ impl Handle {
         self.command(Command::Keyframe(of, kind)).await
     }
 
-    /// Tells how reception is.
-    pub async fn report(&self, report: ReceiverReport) -> Result<(), Stopped> {
-        self.command(Command::Report(report)).await
+    /// Notes that a frame was shown, or decoded where nobody looks. The server is told once a
+    /// second what came; only the program knows for how long a picture stood still.
+    pub fn shown(&self, of: SessionId, frame: &Routing) {
+        let now = self.start.elapsed();
+        self.reception.lock().shown(now, of, frame);
+    }
+
+    /// Notes that sound of this length had to be made up.
+    pub fn concealed(&self, of: SessionId, kind: MediaKind, length: Duration) {
+        self.reception.lock().concealed(of, kind, length);
+    }
+
+    /// How well a stream has come in.
+    pub fn reception(&self, of: SessionId, kind: MediaKind) -> Option<Figures> {
+        self.reception.lock().figures(of, kind)
     }
 
     /// Sends media; dropped while there is no connection.
@@ -156,12 +184,16 @@ struct Driver {
     choice: Choice,
     path: String,
     start: Instant,
+    sending: Arc<Sending>,
     link: Option<Link>,
+    /// What the program was told last that pictures may take.
+    budget: u64,
     connect: bool,
     over: bool,
     commands: mpsc::Receiver<Command>,
     events: mpsc::Sender<Event>,
     roster: watch::Sender<Vec<Participant>>,
+    reception: Arc<Mutex<Reception>>,
 }
 
 impl Driver {
@@ -179,17 +211,22 @@ impl Driver {
         let mut session = Session::new(options.display_name, options.program, seed());
         session.set_publish(options.publish);
         session.set_subscribe(options.subscribe);
+        session.set_has_others(options.servers.len() > 1);
+        let start = Instant::now();
         Self {
             session,
-            choice: Choice::new(options.servers),
+            choice: Choice::new(options.servers, &options.meeting, options.placement),
             path,
-            start: Instant::now(),
+            start,
+            sending: Arc::new(Sending::new(start)),
             link: None,
+            budget: 0,
             connect: false,
             over: false,
             commands,
             events,
             roster,
+            reception: Arc::default(),
         }
     }
 
@@ -208,14 +245,14 @@ impl Driver {
             self.settle().await;
         }
         if let Some(link) = self.link.take() {
-            link.close().await;
+            link.close(&self.sending).await;
         }
     }
 
     /// Opens a connection; commands are heard meanwhile.
     async fn open(&mut self) {
         let (now, path) = (self.now(), self.path.clone());
-        let mut choice = std::mem::replace(&mut self.choice, Choice::new(Vec::new()));
+        let mut choice = std::mem::take(&mut self.choice);
         let opened = {
             let mut opening = pin!(async {
                 let servers = choice.choose(now).await;
@@ -235,8 +272,8 @@ impl Driver {
         self.choice = choice;
         let now = self.now();
         match opened {
-            Ok(link) => {
-                self.link = Some(link);
+            Ok(opened) => {
+                self.link = Some(opened.start(&self.sending));
                 self.session.opened(now);
             }
             Err(OpenError::Refused { reason, text }) => {
@@ -248,13 +285,15 @@ impl Driver {
 
     /// Waits for one thing to happen.
     async fn step(&mut self) {
-        let deadline = self.session.deadline().map(|at| self.start + at);
-        let timer = async {
-            match deadline {
-                Some(at) => time::sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
+        let report = self
+            .session
+            .is_joined()
+            .then(|| self.reception.lock().due());
+        let deadline = self.session.deadline().into_iter().chain(report).min();
+        let deadline = deadline.map(|at| self.start + at);
+        let judgement = self.link.as_ref().and_then(|_| self.sending.deadline());
+        let timer = sleep_until(deadline);
+        let judging = sleep_until(judgement);
         let incoming = async {
             match &mut self.link {
                 Some(link) => link.next().await,
@@ -275,7 +314,44 @@ impl Driver {
             () = timer => {
                 let now = self.now();
                 self.session.handle_timeout(now);
+                self.report(now);
             }
+            () = judging => self.judge(),
+        }
+    }
+
+    /// Tells the server once a second how reception is.
+    fn report(&mut self, now: Duration) {
+        let mut reception = self.reception.lock();
+        if self.session.is_joined() && reception.due() <= now {
+            let report = reception.report(now, self.session.rtt());
+            drop(reception);
+            if !report.streams.is_empty() {
+                self.session.report(report);
+            }
+        }
+    }
+
+    /// Looks how the path is, and tells what pictures may take where that changed.
+    fn judge(&mut self) {
+        let now = self.now();
+        let bps = self.sending.tick(self.session.unanswered(now));
+        if self.sending.wants_round_trips() {
+            self.session.probe(now);
+        }
+        if bps.abs_diff(self.budget) * 20 > self.budget {
+            self.budget = bps;
+            self.tell(Event::Budget(bps));
+        }
+        while let Some(request) = self.sending.poll_keyframe() {
+            self.tell(Event::KeyframeWanted(request));
+        }
+    }
+
+    /// Tells what is asked for again if it finds no place.
+    fn tell(&self, event: Event) {
+        if self.events.capacity() >= RESERVED {
+            let _ = self.events.try_send(event);
         }
     }
 
@@ -285,7 +361,6 @@ impl Driver {
             Some(Command::Publish(publish)) => self.session.set_publish(publish),
             Some(Command::Subscribe(subscribe)) => self.session.set_subscribe(subscribe),
             Some(Command::Keyframe(of, kind)) => self.session.request_keyframe(of, kind),
-            Some(Command::Report(report)) => self.session.report(report),
             Some(Command::Media(routing, media)) => {
                 self.session.send_media(routing, &media);
             }
@@ -300,8 +375,11 @@ impl Driver {
     /// Carries out what the session decided.
     async fn settle(&mut self) {
         let mut choked = false;
+        if let Some(round_trip) = self.session.take_round_trip() {
+            self.sending.round_trip(round_trip);
+        }
         while let Some(transmit) = self.session.poll_transmit() {
-            choked |= self.link.as_ref().is_some_and(|link| !link.send(transmit));
+            choked |= self.link.is_some() && !self.sending.push(transmit);
         }
         if choked {
             let now = self.now();
@@ -313,10 +391,16 @@ impl Driver {
                     self.connect = true;
                     continue;
                 }
-                Event::Reconnecting { retry_after, .. } => {
+                Event::Reconnecting {
+                    retry_after,
+                    servers,
+                    ..
+                } => {
                     self.link = None;
                     let now = self.start.elapsed();
                     self.choice.failed(now, *retry_after);
+                    self.choice.recommended(servers);
+                    self.session.wait_until(self.choice.open_at());
                 }
                 Event::Joined(_) => self.choice.joined(),
                 Event::Closed { reason, .. } => {
@@ -328,13 +412,33 @@ impl Driver {
                 Event::Roster => {
                     self.roster.send_replace(self.session.roster().to_vec());
                 }
-                Event::Media(_) if self.events.capacity() < RESERVED => continue,
+                Event::Media(media) => {
+                    let now = self.start.elapsed();
+                    let mut reception = self.reception.lock();
+                    reception.arrived(now, media.session, &media.routing);
+                    drop(reception);
+                    if self.events.capacity() < RESERVED {
+                        continue;
+                    }
+                }
+                Event::Forwarding(state) if state.spatial.is_none() => {
+                    if let Some(session) = SessionId::new(state.session_id) {
+                        self.reception.lock().paused(session, state.kind());
+                    }
+                }
                 _ => {}
             }
             if self.events.send(event).await.is_err() {
                 self.over = true;
             }
         }
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,13 +1,12 @@
 //! A connection to a server.
 
-use std::{pin::pin, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::{sync::mpsc, task::JoinSet, time};
 use videocall_types::{close::CloseReason, limits::MAX_PACKET_BYTES};
 
-use super::{websocket, webtransport};
-use crate::core::session::{Delivery, Transmit};
+use super::{sending::Sending, websocket, webtransport};
 
 /// How long WebTransport has until WebSocket is tried beside it.
 const HEAD_START: Duration = Duration::from_millis(300);
@@ -32,6 +31,9 @@ pub enum Trust {
 /// Where to join. At least one address is needed.
 #[derive(Clone, Debug, Default)]
 pub struct Servers {
+    /// Such as `https://example.org`: the address by which all people know this server, so that
+    /// those of a meeting choose the same.
+    pub origin: Option<String>,
     /// Such as `https://example.org:4433`.
     pub webtransport: Option<String>,
     /// Such as `wss://example.org`.
@@ -72,45 +74,42 @@ pub(super) enum Incoming {
     Ended(Option<CloseReason>, String),
 }
 
-/// An open connection, closed when dropped.
+/// An open connection, closed when dropped. What it sends it takes from a [`Sending`].
 pub(super) struct Link {
-    outgoing: mpsc::Sender<Transmit>,
     incoming: mpsc::Receiver<Incoming>,
     tasks: JoinSet<()>,
 }
 
-/// The far ends of a link's queues.
-pub(super) struct Ends {
-    pub(super) outgoing: mpsc::Receiver<Transmit>,
-    pub(super) incoming: mpsc::Sender<Incoming>,
+/// A connection that is open, and does nothing yet.
+pub(super) enum Opened {
+    WebSocket(Box<websocket::Opened>),
+    WebTransport(Box<webtransport::Opened>),
+}
+
+impl Opened {
+    /// Begins to send what is queued from now on, and to receive.
+    pub(super) fn start(self, sending: &Arc<Sending>) -> Link {
+        match self {
+            Self::WebSocket(opened) => opened.start(sending.clone()),
+            Self::WebTransport(opened) => opened.start(sending.clone()),
+        }
+    }
 }
 
 impl Link {
-    pub(super) fn new() -> (Self, Ends) {
-        let (outgoing, to_send) = mpsc::channel(QUEUE);
+    /// A link without tasks, and where they tell what comes.
+    pub(super) fn new() -> (Self, mpsc::Sender<Incoming>) {
         let (received, incoming) = mpsc::channel(QUEUE);
         let link = Self {
-            outgoing,
             incoming,
             tasks: JoinSet::new(),
         };
-        let ends = Ends {
-            outgoing: to_send,
-            incoming: received,
-        };
-        (link, ends)
+        (link, received)
     }
 
     /// Adds a task that ends with the link.
     pub(super) fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(task);
-    }
-
-    /// Queues a packet. Media that finds no place is dropped; `false` says that a control message
-    /// found none, which nothing makes good but a new connection.
-    pub(super) fn send(&self, transmit: Transmit) -> bool {
-        let reliable = transmit.delivery == Delivery::Control;
-        self.outgoing.try_send(transmit).is_ok() || !reliable
     }
 
     /// What comes next. Cancel safe.
@@ -120,8 +119,8 @@ impl Link {
     }
 
     /// Sends what is queued, for a moment at most, and closes.
-    pub(super) async fn close(mut self) {
-        drop(self.outgoing);
+    pub(super) async fn close(mut self, sending: &Sending) {
+        sending.end();
         let drained = async {
             // Drop nothing that comes, or the reader would stop and take the writer with it.
             while self.incoming.recv().await.is_some() {}
@@ -132,7 +131,7 @@ impl Link {
 
 /// Opens a connection: over WebTransport, and over WebSocket a little later or as soon as
 /// WebTransport failed. The first that stands is taken.
-pub(super) async fn open(servers: &Servers, path: &str) -> Result<Link, OpenError> {
+pub(super) async fn open(servers: &Servers, path: &str) -> Result<Opened, OpenError> {
     let either = async {
         match (&servers.webtransport, &servers.websocket) {
             (Some(first), Some(second)) => {

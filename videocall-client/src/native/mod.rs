@@ -7,9 +7,12 @@
 
 mod client;
 mod link;
+mod sending;
 mod servers;
 mod websocket;
 mod webtransport;
 
 pub use client::{Client, Handle, JoinOptions, Stopped};
 pub use link::{OpenError, Servers, Trust};
+
+pub use crate::core::select::Placement;

@@ -10,7 +10,7 @@ use tokio::{
 use tokio_tungstenite::tungstenite::http::Uri;
 
 use super::link::Servers;
-use crate::core::select::Selection;
+use crate::core::select::{Placement, Selection};
 
 /// How long all servers together may take to answer at all, and the others after the first.
 const FIRST_ANSWER: Duration = Duration::from_millis(500);
@@ -24,11 +24,20 @@ pub(super) struct Choice {
     current: usize,
 }
 
+impl Default for Choice {
+    /// Of nothing.
+    fn default() -> Self {
+        Self::new(Vec::new(), "", Placement::default())
+    }
+}
+
 impl Choice {
     /// The first is home.
-    pub(super) fn new(servers: Vec<Servers>) -> Self {
+    pub(super) fn new(servers: Vec<Servers>, meeting: &str, placement: Placement) -> Self {
+        let mut selection = Selection::of(servers.iter().map(name), meeting);
+        selection.set_placement(placement);
         Self {
-            selection: Selection::of(servers.iter().map(name)),
+            selection,
             servers,
             current: 0,
         }
@@ -76,15 +85,36 @@ impl Choice {
         self.selection.failed(now, &name, retry_after);
     }
 
+    /// A server names others by their origins; here they are known by their doors.
+    pub(super) fn recommended(&mut self, origins: &[String]) {
+        let doors: Vec<String> = origins
+            .iter()
+            .map(|origin| origin.replacen("http", "ws", 1))
+            .collect();
+        self.selection.recommended(&doors);
+        self.selection.recommended(origins);
+    }
+
+    /// When any of them may be asked again, of those that asked for a pause.
+    pub(super) fn open_at(&self) -> Duration {
+        self.selection.open_at()
+    }
+
     fn current(&self) -> String {
         self.servers.get(self.current).map(name).unwrap_or_default()
     }
 }
 
-/// Servers are told apart by the first address that they have.
+/// Servers are told apart by their origin, or the first address that they have.
 fn name(servers: &Servers) -> String {
-    let first = servers.websocket.as_ref().or(servers.webtransport.as_ref());
-    first.cloned().unwrap_or_default()
+    let Servers {
+        origin,
+        websocket,
+        webtransport,
+        ..
+    } = servers;
+    let first = origin.as_ref().or(websocket.as_ref());
+    first.or(webtransport.as_ref()).cloned().unwrap_or_default()
 }
 
 /// How long a TCP connection takes; `None` where there is no door for one, or nobody behind it.

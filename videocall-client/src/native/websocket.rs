@@ -1,6 +1,9 @@
 //! WebSocket: one binary message for each packet.
 
+use std::sync::Arc;
+
 use futures_util::{SinkExt, StreamExt, stream::SplitStream};
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async_with_config,
@@ -8,11 +11,18 @@ use tokio_tungstenite::{
 };
 use videocall_types::close::CloseReason;
 
-use super::link::{Incoming, Link, MAX_INCOMING, OpenError};
+use super::{
+    link::{self, Incoming, Link, MAX_INCOMING, OpenError},
+    sending::Sending,
+};
+use crate::core::outbox::Waits;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-pub(super) async fn open(base: &str, path: &str) -> Result<Link, OpenError> {
+/// Bytes that the system may hold before they are sent: some packets of the network.
+const UNSENT: u32 = 8 * 1024;
+
+pub(super) async fn open(base: &str, path: &str) -> Result<link::Opened, OpenError> {
     let url = format!("{}{path}", base.trim_end_matches('/'));
     let config = WebSocketConfig::default()
         .max_message_size(Some(MAX_INCOMING))
@@ -21,26 +31,54 @@ pub(super) async fn open(base: &str, path: &str) -> Result<Link, OpenError> {
     let (socket, _) = connect_async_with_config(url, Some(config), true)
         .await
         .map_err(refused)?;
-    let (mut sink, mut stream) = socket.split();
-    let (mut link, mut ends) = Link::new();
-    link.spawn(async move {
-        while let Some(transmit) = ends.outgoing.recv().await {
-            if sink.send(Message::Binary(transmit.bytes)).await.is_err() {
-                return;
+    keep_little_unsent(&socket);
+    Ok(link::Opened::WebSocket(Box::new(Opened(socket))))
+}
+
+/// What the system holds cannot be overtaken: sound would wait behind it, and nobody see that the
+/// path is slow.
+fn keep_little_unsent(socket: &Socket) {
+    let stream = match socket.get_ref() {
+        MaybeTlsStream::Plain(stream) => stream,
+        MaybeTlsStream::Rustls(stream) => stream.get_ref().0,
+        _ => return,
+    };
+    // Where a system cannot, more waits in it.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let _ = SockRef::from(stream).set_tcp_notsent_lowat(UNSENT);
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = SockRef::from(stream).set_send_buffer_size(UNSENT as usize * 4);
+}
+
+/// A connection that nothing was sent on.
+pub(super) struct Opened(Socket);
+
+impl Opened {
+    pub(super) fn start(self, sending: Arc<Sending>) -> Link {
+        let (mut sink, mut stream) = self.0.split();
+        let (mut link, incoming) = Link::new();
+        let connection = sending.begin(Waits::RoundTrips);
+        link.spawn(async move {
+            while let Some(outgoing) = sending.next(connection).await {
+                let message = Message::Binary(outgoing.transmit.bytes);
+                if sink.send(message).await.is_err() {
+                    return;
+                }
+                sending.finished(connection, outgoing.picture, true);
             }
-        }
-        let _ = sink.close().await;
-    });
-    link.spawn(async move {
-        loop {
-            let incoming = next(&mut stream).await;
-            let ended = matches!(incoming, Incoming::Ended(..));
-            if ends.incoming.send(incoming).await.is_err() || ended {
-                return;
+            let _ = sink.close().await;
+        });
+        link.spawn(async move {
+            loop {
+                let next = next(&mut stream).await;
+                let ended = matches!(next, Incoming::Ended(..));
+                if incoming.send(next).await.is_err() || ended {
+                    return;
+                }
             }
-        }
-    });
-    Ok(link)
+        });
+        link
+    }
 }
 
 /// The server tells by the status of its answer whether another try may help.

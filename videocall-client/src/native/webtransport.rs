@@ -16,15 +16,23 @@ use wtransport::{
     tls::Sha256Digest,
 };
 
-use super::link::{Incoming, Link, MAX_INCOMING, OpenError, Trust};
-use crate::core::session::{Delivery, Transmit};
+use super::{
+    link::{self, Incoming, Link, MAX_INCOMING, OpenError, Trust},
+    sending::Sending,
+};
+use crate::core::{
+    outbox::{Outgoing, Waits},
+    session::{Delivery, Transmit},
+};
 
 /// Pictures being sent, or received, at once.
 const STREAMS: usize = 64;
 /// A picture that is not through by then is of no use.
 const STALE_AFTER: Duration = Duration::from_secs(1);
+/// Order of the control stream among streams.
+const CONTROL_PRIORITY: i32 = 1000;
 
-pub(super) async fn open(base: &str, path: &str, trust: &Trust) -> Result<Link, OpenError> {
+pub(super) async fn open(base: &str, path: &str, trust: &Trust) -> Result<link::Opened, OpenError> {
     let builder = ClientConfig::builder().with_bind_default();
     let config = match trust {
         Trust::System => builder.with_native_certs(),
@@ -40,10 +48,31 @@ pub(super) async fn open(base: &str, path: &str, trust: &Trust) -> Result<Link, 
     })?;
     let opening = connection.open_bi().await.map_err(|end| refused(&end))?;
     let (control_out, control_in) = opening.await.map_err(failed)?;
-    let (mut link, ends) = Link::new();
-    link.spawn(read(connection.clone(), control_in, ends.incoming));
-    link.spawn(write(connection, control_out, ends.outgoing));
-    Ok(link)
+    // Ahead of every picture.
+    control_out.set_priority(CONTROL_PRIORITY);
+    Ok(link::Opened::WebTransport(Box::new(Opened {
+        connection,
+        control_out,
+        control_in,
+    })))
+}
+
+/// A connection that nothing was sent on.
+pub(super) struct Opened {
+    connection: Connection,
+    control_out: SendStream,
+    control_in: RecvStream,
+}
+
+impl Opened {
+    pub(super) fn start(self, sending: Arc<Sending>) -> Link {
+        let (mut link, incoming) = Link::new();
+        let connection = self.connection;
+        link.spawn(read(connection.clone(), self.control_in, incoming));
+        let number = sending.begin(Waits::Acknowledged);
+        link.spawn(write(connection, self.control_out, sending, number));
+        link
+    }
 }
 
 fn failed(error: impl ToString) -> OpenError {
@@ -130,11 +159,15 @@ async fn read_control(mut control: RecvStream, incoming: &mpsc::Sender<Incoming>
 async fn write(
     connection: Connection,
     mut control: SendStream,
-    mut outgoing: mpsc::Receiver<Transmit>,
+    sending: Arc<Sending>,
+    number: u64,
 ) {
     let mut pictures = JoinSet::new();
-    while let Some(Transmit { bytes, delivery }) = outgoing.recv().await {
+    while let Some(Outgoing { transmit, picture }) = sending.next(number).await {
         while pictures.try_join_next().is_some() {}
+        let Transmit {
+            bytes, delivery, ..
+        } = transmit;
         let priority = match delivery {
             Delivery::Control => {
                 let length = (bytes.len() as u32).to_be_bytes();
@@ -150,7 +183,13 @@ async fn write(
             Delivery::Stream { priority } => priority,
         };
         if pictures.len() < STREAMS {
-            pictures.spawn(send_picture(connection.clone(), bytes, priority));
+            let (connection, sending) = (connection.clone(), sending.clone());
+            pictures.spawn(async move {
+                let arrived = send_picture(connection, bytes, priority).await;
+                sending.finished(number, picture, arrived);
+            });
+        } else {
+            sending.finished(number, picture, false);
         }
     }
     // Returns when the server has all of it, Close included.
@@ -159,7 +198,8 @@ async fn write(
     connection.close(code, CloseReason::Normal.text().as_bytes());
 }
 
-async fn send_picture(connection: Connection, bytes: Bytes, priority: i32) {
+/// Whether the server acknowledged all of it.
+async fn send_picture(connection: Connection, bytes: Bytes, priority: i32) -> bool {
     let send = async {
         let stream = connection.open_uni().await.ok()?.await.ok()?;
         stream.set_priority(priority);
@@ -168,7 +208,7 @@ async fn send_picture(connection: Connection, bytes: Bytes, priority: i32) {
         quic.write_chunk(bytes).await.ok()?;
         stream.0.finish().await.ok()
     };
-    let _ = time::timeout(STALE_AFTER, send).await;
+    matches!(time::timeout(STALE_AFTER, send).await, Ok(Some(())))
 }
 
 /// A picture that is given up must not look whole to the server.

@@ -16,6 +16,6 @@ pub use page::{
     meter::Meter,
 };
 pub use protocol::{
-    Connection, ContentHint, Event, Participant, Quality, Source, Statistics, StreamState,
-    Transport, TransportPreference, Warning,
+    Connection, ContentHint, Event, Participant, Participants, Quality, ReceiveStatistics, Source,
+    Statistics, StreamState, Transport, TransportPreference, Warning,
 };

@@ -1,5 +1,7 @@
 //! What the page and the worker say to each other. Streams and memory travel beside a message.
 
+use std::rc::Rc;
+
 use serde::{Deserialize, Serialize};
 use videocall_types::ids::MediaKind;
 
@@ -119,8 +121,8 @@ pub(crate) enum Command {
     Statistics {
         request: u32,
     },
-    /// The network is said to be back.
-    Online,
+    /// The network is said to be back, or the person does not want to wait.
+    TryNow,
     Leave,
 }
 
@@ -128,12 +130,22 @@ pub(crate) enum Command {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Report {
     Event(Event),
+    Roster(RosterChange),
     Statistics {
         request: u32,
         statistics: Statistics,
     },
     /// Which voice of the shared memory belongs to whom: (session, slot).
     Voices(Vec<(u64, u32)>),
+}
+
+/// What changed of those who are here.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RosterChange {
+    /// Who came, or is not as before.
+    pub(crate) changed: Vec<Participant>,
+    /// Sessions that are gone.
+    pub(crate) left: Vec<u64>,
 }
 
 /// How the connection is.
@@ -154,6 +166,8 @@ pub enum Connection {
         attempt: u32,
         /// Until the next try.
         wait_ms: u32,
+        /// Number of the close reason, if the server gave one.
+        code: Option<u32>,
         /// Why, in English.
         reason: String,
     },
@@ -193,7 +207,7 @@ pub enum Quality {
 }
 
 /// Another participant.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Participant {
     /// Session of the participant.
     pub session_id: u64,
@@ -207,9 +221,16 @@ pub struct Participant {
     pub camera: StreamState,
     /// A shared screen.
     pub screen: StreamState,
+    /// Whether our path is too slow for the camera's picture, so that none comes now.
+    pub camera_paused: bool,
+    /// The same of the screen's.
+    pub screen_paused: bool,
     /// How well what we get of it arrives.
     pub quality: Quality,
 }
+
+/// Participants that are shared, and cheap to compare.
+pub type Participants = Rc<Vec<Rc<Participant>>>;
 
 /// Something the person should know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -229,8 +250,10 @@ pub enum Warning {
 pub enum Event {
     /// The connection changed.
     Connection(Connection),
-    /// The others, all of them.
-    Roster(Vec<Participant>),
+    /// The others, all of them, by the order in which they came. Who did not change is the same
+    /// `Rc` as before.
+    #[serde(skip)]
+    Roster(Participants),
     /// Sessions that speak, loudest first.
     Speakers(Vec<u64>),
     /// How well everything arrives.
@@ -257,6 +280,10 @@ pub struct Statistics {
     pub sent_bps: f64,
     /// Bits per second received.
     pub received_bps: f64,
+    /// Share of the time in which pictures stood still, of all since joining; `None` before any.
+    pub frozen_share: Option<f64>,
+    /// Share of the sound that was made up, of all since joining; `None` before any.
+    pub concealed_share: Option<f64>,
     /// What is published.
     pub publish: Vec<PublishStatistics>,
     /// What is received.
@@ -309,10 +336,14 @@ pub struct ReceiveStatistics {
     pub bitrate_bps: f64,
     /// Delay kept against jitter.
     pub jitter_ms: f64,
-    /// Packets or frames lost since the start.
+    /// Interarrival jitter (RFC 3550, section 6.4.1).
+    pub interarrival_jitter_ms: f64,
+    /// Packets or frames that were needed and never came, since the start.
     pub lost: u64,
     /// Times that the picture stood still for over 200 ms.
-    pub freezes: u32,
+    pub freezes: u64,
+    /// Share of the time since the start in which the picture stood still, or sound was made up.
+    pub impaired_share: f64,
     /// How much later than its sound the picture is.
     pub av_offset_ms: Option<f64>,
     /// From capture to display, where publisher and receiver share a clock.

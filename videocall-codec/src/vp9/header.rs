@@ -23,6 +23,12 @@ pub fn keyframe_size(codec: VideoCodec, frame: &[u8]) -> Option<(u32, u32)> {
     }
 }
 
+/// Profile of a VP9 frame, 0 to 3; only 0 is of 8 bits in 4:2:0. `None` for bytes that are no frame.
+pub fn vp9_profile(frame: &[u8]) -> Option<u8> {
+    let head = *frame.first()?;
+    (head >> 6 == 2).then_some((head >> 5 & 1) | (head >> 4 & 1) << 1)
+}
+
 /// Largest width and height that decoding these bytes can ask memory for, as far as headers tell.
 pub(super) fn largest_size(codec: VideoCodec, data: &[u8]) -> Option<(u32, u32)> {
     match codec {
@@ -201,6 +207,13 @@ mod tests {
         let mut delta = frame;
         delta[0] |= 1;
         assert!(!is_keyframe(VideoCodec::Vp8, &delta));
+    }
+
+    #[test]
+    fn the_profile_is_in_the_first_byte() {
+        let profiles = [0x82, 0xa2, 0x92, 0xb2, 0x42].map(|head| vp9_profile(&[head]));
+        assert_eq!(profiles, [Some(0), Some(1), Some(2), Some(3), None]);
+        assert_eq!(vp9_profile(&[]), None);
     }
 
     #[test]

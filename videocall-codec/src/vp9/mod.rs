@@ -21,5 +21,5 @@ mod layers;
 pub use self::{
     decoder::{DecodeError, Decoder, DecoderConfig},
     encoder::{Content, EncodeError, EncodedFrame, Encoder, EncoderConfig},
-    header::{is_keyframe, keyframe_size},
+    header::{is_keyframe, keyframe_size, vp9_profile},
 };

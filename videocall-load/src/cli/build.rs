@@ -244,6 +244,8 @@ fn refuse_idle(a: &PlanArguments) -> Result<(), UsageError> {
 fn transport(a: &PlanArguments) -> TransportOptions {
     let (t, defaults) = (&a.transport, TransportOptions::default());
     TransportOptions {
+        other_urls: t.other_url.clone(),
+        turn: t.turn.map_or(defaults.turn, u64::from),
         insecure: t.insecure,
         certificate_hashes: t.certificate_hash.clone(),
         ca_file: t.ca.clone(),

@@ -226,6 +226,12 @@ pub struct ConnectionArguments {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Transport")]
 pub struct TransportArguments {
+    /// Another server of the same installation; may be repeated. Connections go to all in turn
+    #[arg(long, value_name = "URL")]
+    pub other_url: Vec<String>,
+    /// Connections that go to one server before it is the next one's turn [default: 1]
+    #[arg(long, value_name = "N", requires = "other_url")]
+    pub turn: Option<NonZeroU64>,
     /// Believe any certificate
     #[arg(long)]
     pub insecure: bool,

@@ -256,6 +256,26 @@ impl Snapshot {
         rest
     }
 
+    /// What counts when everything up to `earlier` was to warm up: messages and their times from
+    /// then on; connections, how they came about and what went wrong from the beginning.
+    pub fn warmed_up(&self, earlier: &Self) -> Self {
+        let rest = self.since(earlier);
+        let opening = |metric: &Metric| matches!(metric, Metric::Connect | Metric::Join);
+        let mut latencies = rest.latencies;
+        for (metric, times) in self.latencies.iter().filter(|(metric, _)| opening(metric)) {
+            latencies.insert(*metric, times.clone());
+        }
+        Self {
+            sent: rest.sent,
+            received: rest.received,
+            delivery: rest.delivery,
+            one_way: rest.one_way,
+            freezes: rest.freezes,
+            latencies,
+            ..self.clone()
+        }
+    }
+
     fn combine(&mut self, other: &Self, add: bool) {
         let number = |mine: &mut u64, other: u64| {
             *mine = if add {

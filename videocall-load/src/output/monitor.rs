@@ -42,6 +42,9 @@ pub struct Monitor {
     guard: Guard,
     abort_early: bool,
     about: About,
+    /// What happens before is left out; its state and time at the end of that.
+    warm_up: Duration,
+    warm: (Snapshot, f64),
     frames: watch::Sender<Arc<Frame>>,
     series: Vec<Point>,
     before: Snapshot,
@@ -60,6 +63,7 @@ impl Monitor {
         guard: Guard,
         abort_early: bool,
         about: About,
+        warm_up: Duration,
     ) -> Self {
         let (frames, _) = watch::channel(Arc::new(Frame {
             planned: about.planned,
@@ -71,6 +75,8 @@ impl Monitor {
             guard,
             abort_early,
             about,
+            warm_up,
+            warm: (Snapshot::default(), 0.0),
             frames,
             series: Vec::new(),
             before: Snapshot::default(),
@@ -128,15 +134,24 @@ impl Monitor {
             Some(server) => server.sample().await,
             None => None,
         };
-        let collected = (self.source)();
+        let mut collected = (self.source)();
         let seconds = elapsed.as_secs_f64();
-        let mut all = figures(&collected.snapshot, seconds);
+        let mut judged_seconds = seconds;
         let cpu: f64 = collected
             .workers
             .iter()
             .map(|worker| worker.tester.cpu)
             .sum();
         let point = self.point(&collected, seconds, cpu, server.map(|server| server.cpu));
+        if elapsed < self.warm_up + INTERVAL / 2 && !self.warm_up.is_zero() {
+            self.warm = (collected.snapshot.clone(), seconds);
+            (self.server_use, self.tester_cpu) = ((0.0, 0, 0), 0.0);
+        } else {
+            let (warm, at) = &self.warm;
+            collected.snapshot = collected.snapshot.warmed_up(warm);
+            judged_seconds = seconds - at;
+        }
+        let mut all = figures(&collected.snapshot, judged_seconds);
         if let Some(server) = server {
             self.server_use.0 += server.cpu;
             self.server_use.1 += 1;

@@ -1,7 +1,11 @@
 //! The report as PDF: the HTML report, printed by Chromium, so that both have the same content and
 //! the text can be selected. Chromium is not part of the tester; without it there is no PDF.
 
-use std::{path::PathBuf, process::Stdio, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
 
 use tokio::process::Command;
 
@@ -13,6 +17,9 @@ const PROGRAMS: [&str; 4] = [
 ];
 /// A browser that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// What is told of a browser's complaints, at most.
+const LINES: usize = 5;
+const CHARACTERS: usize = 600;
 
 /// A report that cannot be printed.
 #[derive(Debug, thiserror::Error)]
@@ -23,9 +30,14 @@ pub enum PdfError {
     /// Files in between cannot be written or read.
     #[error("printing: {0}")]
     Io(#[from] std::io::Error),
-    /// The browser did not print.
-    #[error("{0} did not print the report")]
-    Browser(String),
+    /// The browser did not print, and this is what it said.
+    #[error("{program} did not print the report: {reason}")]
+    Browser {
+        /// The browser.
+        program: String,
+        /// In its own words, shortened.
+        reason: String,
+    },
 }
 
 /// The browser that prints.
@@ -54,10 +66,37 @@ pub fn browser() -> Result<PathBuf, PdfError> {
 ///
 /// # Errors
 /// When the browser does not.
-pub async fn print(browser: &PathBuf, html: &str) -> Result<Vec<u8>, PdfError> {
+pub async fn print(browser: &Path, html: &str) -> Result<Vec<u8>, PdfError> {
     let folder = Folder::new()?;
-    let (page, pdf) = (folder.0.join("report.html"), folder.0.join("report.pdf"));
+    let page = folder.0.join("report.html");
     tokio::fs::write(&page, html).await?;
+    // Chromium's sandbox does not work for root.
+    let sandbox = !rustix::process::geteuid().is_root();
+    let failed = |reason| PdfError::Browser {
+        program: browser.display().to_string(),
+        reason,
+    };
+    match attempt(browser, &folder.0, &page, sandbox).await? {
+        Ok(pdf) => Ok(pdf),
+        // Nor in a container that allows no namespaces. To print without it is safe: the page is
+        // our own, and neither runs a script nor loads anything.
+        Err(reason) if sandbox && reason.contains("sandbox") => {
+            attempt(browser, &folder.0, &page, false)
+                .await?
+                .map_err(failed)
+        }
+        Err(reason) => Err(failed(reason)),
+    }
+}
+
+/// Prints `page` in `folder`; what the browser said if it did not.
+async fn attempt(
+    browser: &Path,
+    folder: &Path,
+    page: &Path,
+    sandbox: bool,
+) -> std::io::Result<Result<Vec<u8>, String>> {
+    let pdf = folder.join("report.pdf");
     let mut command = Command::new(browser);
     command
         .args([
@@ -68,28 +107,40 @@ pub async fn print(browser: &PathBuf, html: &str) -> Result<Vec<u8>, PdfError> {
         ])
         .arg(format!(
             "--user-data-dir={}",
-            folder.0.join("profile").display()
+            folder.join("profile").display()
         ))
         .arg(format!("--print-to-pdf={}", pdf.display()));
-    if rustix::process::geteuid().is_root() {
-        // Chromium's sandbox does not work for root; the page is our own and runs no script.
+    if !sandbox {
         command.arg("--no-sandbox");
     }
     command
         .arg(format!("file://{}", page.display()))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .kill_on_drop(true);
-    let failed = || PdfError::Browser(browser.display().to_string());
-    let ended = tokio::time::timeout(PATIENCE, command.status()).await;
-    ended.map_err(|_| failed())??;
-    let bytes = tokio::fs::read(&pdf).await.map_err(|_| failed())?;
-    if bytes.starts_with(b"%PDF-") {
-        Ok(bytes)
-    } else {
-        Err(failed())
+    let Ok(ended) = tokio::time::timeout(PATIENCE, command.output()).await else {
+        return Ok(Err(format!("it took more than {} s", PATIENCE.as_secs())));
+    };
+    let ended = ended?;
+    match tokio::fs::read(&pdf).await {
+        Ok(bytes) if bytes.starts_with(b"%PDF-") => Ok(Ok(bytes)),
+        _ => Ok(Err(last_words(&ended.stderr, ended.status))),
     }
+}
+
+/// The end of what the browser said, which has the reason; without it, how it ended.
+fn last_words(said: &[u8], status: ExitStatus) -> String {
+    let said = String::from_utf8_lossy(said);
+    let lines: Vec<&str> = said
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    let end = lines[lines.len().saturating_sub(LINES)..].join("; ");
+    if end.is_empty() {
+        return status.to_string();
+    }
+    end.chars().take(CHARACTERS).collect()
 }
 
 /// A folder of this process's own, removed when dropped.

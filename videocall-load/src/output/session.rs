@@ -54,6 +54,9 @@ pub struct OutputArguments {
     /// Watch CPU and memory of the server by its metrics in Prometheus' form
     #[arg(long, value_name = "URL", conflicts_with = "server_pid")]
     pub server_metrics: Option<String>,
+    /// Leave messages of the beginning out of the result, as while people are still joining
+    #[arg(long, value_parser = time_text::parse, value_name = "TIME")]
+    pub warm_up: Option<Duration>,
     /// Lines of progress instead of the live view, also on a terminal
     #[arg(long)]
     pub plain: bool,
@@ -145,7 +148,8 @@ impl Session {
         let grace = a.abort_grace.unwrap_or(Duration::from_secs(10));
         let guard = Guard::new(a.threshold.clone(), grace);
         let title = format!("{} at {}", about.description, about.target);
-        let monitor = Monitor::new(source, self.server, guard, !a.keep_going, about);
+        let warm_up = a.warm_up.unwrap_or_default();
+        let monitor = Monitor::new(source, self.server, guard, !a.keep_going, about, warm_up);
         let web = match a.web_listen {
             Some(address) => {
                 let web = web::serve(address, monitor.frames()).await;

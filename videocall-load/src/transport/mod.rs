@@ -31,6 +31,10 @@ const PORTS_OF_AN_ADDRESS: u64 = 8_000;
 /// How connections are made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TransportOptions {
+    /// Further servers of the same installation: connections go to all of them in turn.
+    pub other_urls: Vec<String>,
+    /// Connections that go to one server before it is the next one's turn.
+    pub turn: u64,
     /// Believe any certificate.
     pub insecure: bool,
     /// Believe certificates with these SHA-256 hashes only, in hexadecimal or base64.
@@ -51,6 +55,8 @@ pub struct TransportOptions {
 impl Default for TransportOptions {
     fn default() -> Self {
         Self {
+            other_urls: Vec::new(),
+            turn: 1,
             insecure: false,
             certificate_hashes: Vec::new(),
             ca_file: None,
@@ -68,6 +74,9 @@ pub enum TargetError {
     /// Not a URL.
     #[error("`{0}` is not a URL: {1}")]
     Url(String, url::ParseError),
+    /// Servers that cannot be reached alike.
+    #[error("`{0}`: all servers of a run must have the same scheme")]
+    Schemes(String),
     /// Another scheme.
     #[error("`{0}`: the scheme must be ws, wss or https (WebTransport)")]
     Scheme(String),
@@ -151,7 +160,8 @@ pub enum Incoming {
 /// Where to connect, and how.
 #[derive(Debug)]
 pub struct Connector {
-    url: Url,
+    /// At least one.
+    urls: Vec<Url>,
     options: TransportOptions,
     sources: Vec<IpAddr>,
     kind: Kind,
@@ -179,9 +189,14 @@ impl Connector {
         options: TransportOptions,
         connections: u64,
     ) -> Result<Self, TargetError> {
-        let parsed = Url::parse(url).map_err(|error| TargetError::Url(url.to_owned(), error))?;
-        if parsed.host_str().is_none_or(str::is_empty) {
-            return Err(TargetError::Host(url.to_owned()));
+        let parsed = parse(url)?;
+        let mut urls = vec![parsed.clone()];
+        for other in &options.other_urls {
+            let other_parsed = parse(other)?;
+            if other_parsed.scheme() != parsed.scheme() {
+                return Err(TargetError::Schemes(other.clone()));
+            }
+            urls.push(other_parsed);
         }
         let kind = match parsed.scheme() {
             "ws" => Kind::WebSocket(websocket::Opener::plain()),
@@ -195,7 +210,7 @@ impl Connector {
         };
         let sources = sources(&parsed, &options, connections);
         Ok(Self {
-            url: parsed,
+            urls,
             options,
             sources,
             kind,
@@ -207,14 +222,10 @@ impl Connector {
         matches!(self.kind, Kind::WebTransport(_))
     }
 
-    /// The server's address.
-    pub fn url(&self) -> &Url {
-        &self.url
-    }
-
-    /// Opens a connection. `number` chooses source address and endpoint.
+    /// Opens a connection. `number` chooses server, source address and endpoint.
     pub async fn connect(&self, number: u64, request: Request) -> Result<Socket, Failure> {
-        let mut url = self.url.clone();
+        let turn = number / self.options.turn.max(1);
+        let mut url = self.urls[(turn % self.urls.len() as u64) as usize].clone();
         if let Some(path) = &request.path {
             let (path, query) = match path.split_once('?') {
                 Some((path, query)) => (path, Some(query)),
@@ -296,6 +307,14 @@ impl Socket {
             Self::WebTransport(socket) => drop(socket),
         }
     }
+}
+
+fn parse(url: &str) -> Result<Url, TargetError> {
+    let parsed = Url::parse(url).map_err(|error| TargetError::Url(url.to_owned(), error))?;
+    if parsed.host_str().is_none_or(str::is_empty) {
+        return Err(TargetError::Host(url.to_owned()));
+    }
+    Ok(parsed)
 }
 
 /// Whether a close code stands for a regular end: 1000 and 1001 of RFC 6455, 4000 of this protocol.

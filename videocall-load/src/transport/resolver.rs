@@ -1,6 +1,7 @@
 //! Names of servers, looked up once for all connections that start together.
 
 use std::{
+    collections::HashMap,
     fmt, io,
     net::SocketAddr,
     pin::Pin,
@@ -19,11 +20,11 @@ const KEEP: Duration = Duration::from_secs(5);
 
 type Found = Result<Vec<SocketAddr>, String>;
 
-/// The addresses of one server.
+/// The addresses of the servers of a run.
 #[derive(Clone, Default)]
 pub(super) struct Resolver {
     /// Held while looking up, so that thousands of connections ask once.
-    known: Arc<Mutex<Option<(Instant, Found)>>>,
+    known: Arc<Mutex<HashMap<String, (Instant, Found)>>>,
 }
 
 impl fmt::Debug for Resolver {
@@ -49,7 +50,7 @@ impl Resolver {
 
     async fn look_up(&self, name: &str) -> Found {
         let mut known = self.known.lock().await;
-        if let Some((at, found)) = &*known
+        if let Some((at, found)) = known.get(name)
             && at.elapsed() < KEEP
         {
             return found.clone();
@@ -58,7 +59,7 @@ impl Resolver {
             Ok(addresses) => Ok(addresses.collect()),
             Err(error) => Err(error.to_string()),
         };
-        *known = Some((Instant::now(), found.clone()));
+        known.insert(name.to_owned(), (Instant::now(), found.clone()));
         found
     }
 }

@@ -1,38 +1,72 @@
 //! The bus of a single process.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::sync::mpsc;
 use videocall_types::{
-    ids::NodeId,
+    ids::{NodeId, SessionId},
     wire::bus::{BusControl, NodeRoster},
 };
 
 use super::{Bus, BusError, BusEvent, BusHealth, BusSubscription, MediaSubject};
+use crate::tickets::{TicketError, TicketKeys, unix_ms};
 
 /// Events that may wait for one node and meeting.
 const QUEUE: usize = 4096;
+/// Sessions of one lifetime of tickets that are remembered to have been continued.
+const SPENT: usize = 1 << 18;
 
 /// Connects the nodes of one process. A node alone, as in a server of one process, pays for a
 /// look-up in an empty list.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct EmbeddedHub {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     meetings: Mutex<FxHashMap<String, Vec<Member>>>,
     rosters: Mutex<FxHashMap<String, FxHashMap<NodeId, NodeRoster>>>,
     next: AtomicU64,
     dropped: AtomicU64,
+    keys: TicketKeys,
+    spent: Mutex<Spent>,
+}
+
+/// Sessions whose ticket was used: of this epoch of the keys, and of the one before.
+#[derive(Debug, Default)]
+struct Spent {
+    epoch: u64,
+    sessions: [FxHashSet<SessionId>; 2],
+}
+
+impl Spent {
+    fn spend(&mut self, epoch: u64, session: SessionId) -> Result<(), TicketError> {
+        // What was used two epochs ago has expired.
+        for _ in 0..epoch.saturating_sub(self.epoch).min(2) {
+            self.sessions.swap(0, 1);
+            self.sessions[0].clear();
+        }
+        self.epoch = epoch.max(self.epoch);
+        if self.sessions.iter().any(|spent| spent.contains(&session)) {
+            return Err(TicketError::Spent);
+        }
+        if self.sessions[0].len() >= SPENT {
+            return Err(TicketError::Unavailable);
+        }
+        self.sessions[0].insert(session);
+        Ok(())
+    }
 }
 
 #[derive(Debug)]
@@ -63,7 +97,28 @@ impl Drop for Subscription {
     }
 }
 
+impl Default for EmbeddedHub {
+    fn default() -> Self {
+        Self::new(Duration::from_secs(3600))
+    }
+}
+
 impl EmbeddedHub {
+    /// With a lifetime of resume tickets.
+    pub fn new(ticket_lifetime: Duration) -> Self {
+        let shared = Shared {
+            meetings: Mutex::default(),
+            rosters: Mutex::default(),
+            next: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            keys: TicketKeys::new(ticket_lifetime),
+            spent: Mutex::default(),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
     /// One node's end.
     pub fn connect(&self) -> EmbeddedBus {
         EmbeddedBus {
@@ -169,11 +224,22 @@ impl Bus for EmbeddedBus {
         }
     }
 
+    fn ticket_keys(&self) -> TicketKeys {
+        self.shared.keys.make(unix_ms());
+        self.shared.keys.clone()
+    }
+
+    async fn spend_ticket(&self, session: SessionId) -> Result<(), TicketError> {
+        let epoch = self.shared.keys.epoch(unix_ms());
+        self.shared.spent.lock().spend(epoch, session)
+    }
+
     fn health(&self) -> BusHealth {
         BusHealth {
             connected: true,
             problems: Vec::new(),
             dropped: self.shared.dropped.load(Relaxed),
+            ..BusHealth::default()
         }
     }
 }

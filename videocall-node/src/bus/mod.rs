@@ -2,8 +2,9 @@
 
 mod embedded;
 mod nats;
+mod nats_tickets;
 
-use std::pin::Pin;
+use std::{pin::Pin, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -12,6 +13,8 @@ use videocall_types::{
     ids::{MediaKind, NodeId, SessionId},
     wire::bus::{BusControl, NodeRoster},
 };
+
+use crate::tickets::{TicketError, TicketKeys};
 
 pub use embedded::{EmbeddedBus, EmbeddedHub};
 pub use nats::{NatsBus, NatsConfig};
@@ -57,6 +60,8 @@ pub struct BusHealth {
     pub problems: Vec<String>,
     /// Messages that could not be sent since the start.
     pub dropped: u64,
+    /// How long a message took last from here through the bus and back.
+    pub lag: Duration,
 }
 
 /// Where a media packet belongs.
@@ -91,6 +96,15 @@ pub trait Bus: Send + Sync + 'static {
     /// Keeps this node's participants of the meeting for nodes that come later. Expires if it is
     /// not repeated.
     fn put_roster(&self, meeting: &str, node: &NodeId, roster: NodeRoster);
+
+    /// The keys of resume tickets, shared by all nodes.
+    fn ticket_keys(&self) -> TicketKeys;
+
+    /// Notes that a ticket of that session is used now.
+    ///
+    /// # Errors
+    /// One was used before, on whichever node; or that cannot be known.
+    async fn spend_ticket(&self, session: SessionId) -> Result<(), TicketError>;
 
     /// How the bus is now.
     fn health(&self) -> BusHealth;

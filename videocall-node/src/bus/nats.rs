@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | `videocall.<meeting>.media.<session>.<kind>.<layer>` | a media packet as it came in |
 //! | `videocall.<meeting>.control` | a `BusControl` |
+//! | `videocall.probe` | nothing, heard by nobody: the server's answer tells how long the bus takes |
 //!
 //! A node has one subscription per meeting, `videocall.<meeting>.>`; the connection is opened with
 //! `no_echo`, so its own messages never come back. The bucket is read when a meeting begins on a
@@ -31,20 +32,23 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use rustc_hash::FxHashMap;
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     task::AbortHandle,
     time,
 };
 use tracing::{info, warn};
 use videocall_types::{
-    ids::NodeId,
+    ids::{NodeId, SessionId},
     wire::{
         Message,
         bus::{BusControl, NodeRoster},
     },
 };
 
-use super::{Bus, BusError, BusEvent, BusHealth, BusSubscription, MediaSubject};
+use super::{
+    Bus, BusError, BusEvent, BusHealth, BusSubscription, MediaSubject, nats_tickets::TicketBucket,
+};
+use crate::tickets::{TicketError, TicketKeys};
 
 /// Messages that may wait for the connection.
 const QUEUE: usize = 8192;
@@ -56,6 +60,10 @@ const SUBJECTS: usize = 10_000;
 const SHARDS: usize = 1000;
 /// How long until a bucket that could not be made is tried again.
 const BUCKET_RETRY: Duration = Duration::from_secs(2);
+/// How often the bus is measured, and how long an answer is waited for.
+const PROBE_INTERVAL: Duration = Duration::from_secs(2);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+const PROBE_SUBJECT: &str = "videocall.probe";
 const BUCKET: &str = "videocall-roster";
 
 /// How to reach NATS.
@@ -65,6 +73,8 @@ pub struct NatsConfig {
     pub url: String,
     /// How long a node's part of a roster outlives the node.
     pub roster_ttl: Duration,
+    /// How long a resume ticket is good; alike on all nodes.
+    pub ticket_lifetime: Duration,
 }
 
 impl NatsConfig {
@@ -73,6 +83,7 @@ impl NatsConfig {
         Self {
             url: url.into(),
             roster_ttl: Duration::from_secs(15),
+            ticket_lifetime: Duration::from_secs(3600),
         }
     }
 }
@@ -81,12 +92,16 @@ enum Command {
     Media(String, MediaSubject, Bytes),
     Control(String, BusControl),
     Roster(String, NodeId, NodeRoster),
+    /// To be answered by the NATS server itself.
+    Probe(oneshot::Sender<()>),
 }
 
 #[derive(Debug)]
 struct Status {
     bucket: AtomicBool,
     dropped: AtomicU64,
+    /// Of the last probe, in microseconds.
+    lag_us: AtomicU64,
     /// Counts connections.
     epoch: watch::Sender<u64>,
 }
@@ -98,7 +113,8 @@ pub struct NatsBus {
     commands: mpsc::Sender<Command>,
     status: Arc<Status>,
     bucket: watch::Receiver<Option<bucket::Stream>>,
-    tasks: [AbortHandle; 2],
+    tickets: TicketBucket,
+    tasks: [AbortHandle; 4],
 }
 
 impl NatsBus {
@@ -110,6 +126,7 @@ impl NatsBus {
         let status = Arc::new(Status {
             bucket: AtomicBool::new(false),
             dropped: AtomicU64::new(0),
+            lag_us: AtomicU64::new(0),
             epoch: watch::Sender::new(0),
         });
         let servers: Vec<String> = config
@@ -141,14 +158,18 @@ impl NatsBus {
             })?;
         let (commands, received) = mpsc::channel(QUEUE);
         let (store, bucket) = watch::channel(None);
+        let tickets = TicketBucket::new(client.clone(), config.ticket_lifetime);
+        let ticket_keeper = tokio::spawn(tickets.clone().keep(status.epoch.subscribe()));
         let keeper = tokio::spawn(keep_bucket(client.clone(), config, status.clone(), store));
         let sender = tokio::spawn(send(client.clone(), received, status.clone()));
-        let tasks = [keeper.abort_handle(), sender.abort_handle()];
+        let prober = tokio::spawn(probe(commands.clone(), status.clone()));
+        let tasks = [keeper, sender, ticket_keeper, prober].map(|task| task.abort_handle());
         Ok(Self {
             client,
             commands,
             status,
             bucket,
+            tickets,
             tasks,
         })
     }
@@ -263,7 +284,9 @@ async fn send(client: Client, mut commands: mpsc::Receiver<Command>, status: Arc
     while let Some(command) = commands.recv().await {
         if client.connection_state() != State::Connected {
             // Old media is of no use, and the rest is told anew after the connection is back.
-            status.dropped.fetch_add(1, Relaxed);
+            if !matches!(command, Command::Probe(_)) {
+                status.dropped.fetch_add(1, Relaxed);
+            }
             continue;
         }
         let (subject, payload) = match command {
@@ -291,11 +314,40 @@ async fn send(client: Client, mut commands: mpsc::Receiver<Command>, status: Arc
                     roster.encode_to_vec().into(),
                 )
             }
+            Command::Probe(answered) => {
+                tokio::spawn(ask_server(client.clone(), answered));
+                continue;
+            }
         };
         if client.publish(subject, payload).await.is_err() {
             status.dropped.fetch_add(1, Relaxed);
         }
     }
+}
+
+/// Measures how long what is sent takes through the queue, to the server and back.
+async fn probe(commands: mpsc::Sender<Command>, status: Arc<Status>) {
+    let mut probes = time::interval(PROBE_INTERVAL);
+    probes.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+    loop {
+        probes.tick().await;
+        let (answered, answer) = oneshot::channel();
+        let start = time::Instant::now();
+        if commands.send(Command::Probe(answered)).await.is_err() {
+            return;
+        }
+        // One that is not answered counts with the time that it was waited for.
+        let _ = time::timeout(PROBE_TIMEOUT, answer).await;
+        let lag = start.elapsed().as_micros() as u64;
+        status.lag_us.store(lag, Relaxed);
+    }
+}
+
+/// Nobody listens there, so that the server itself answers at once, behind what it was sent before.
+async fn ask_server(client: Client, answered: oneshot::Sender<()>) {
+    let asked = client.request(PROBE_SUBJECT, Bytes::new());
+    let _ = time::timeout(PROBE_TIMEOUT, asked).await;
+    let _ = answered.send(());
 }
 
 /// Of the keys of a meeting in the bucket, as subjects.
@@ -400,6 +452,14 @@ impl Bus for NatsBus {
         self.command(Command::Roster(meeting.to_owned(), node.clone(), roster));
     }
 
+    fn ticket_keys(&self) -> TicketKeys {
+        self.tickets.keys.clone()
+    }
+
+    async fn spend_ticket(&self, session: SessionId) -> Result<(), TicketError> {
+        self.tickets.spend(session).await
+    }
+
     fn health(&self) -> BusHealth {
         let mut problems = Vec::new();
         let connected = self.client.connection_state() == State::Connected;
@@ -410,11 +470,14 @@ impl Bus for NatsBus {
                 "NATS has no JetStream: start it with `-js` so that the roster outlives messages"
                     .to_owned(),
             );
+        } else if !self.tickets.is_ready() {
+            problems.push("NATS does not keep resume tickets: who comes back is new".to_owned());
         }
         BusHealth {
             connected,
             problems,
             dropped: self.status.dropped.load(Relaxed),
+            lag: Duration::from_micros(self.status.lag_us.load(Relaxed)),
         }
     }
 }

@@ -44,7 +44,8 @@ async fn everybody_is_sent_elsewhere_and_nobody_comes_in() {
             panic!("{told:?}");
         };
         assert_eq!(close.code, CloseReason::GoingAway.code());
-        assert!(close.r#move);
+        assert!(!close.r#move, "no other is known");
+        assert_eq!(close.retry_after_ms, 1000);
     }
     let refused = Person::silent(&node, "meeting 0", "late").await;
     is_going_away(&refused.err().unwrap());

@@ -3,13 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use videocall_node::{Node, NodeConfig, bus::Bus};
-use videocall_types::ids::SessionId;
+use videocall_node::{Node, NodeConfig, TicketError, bus::Bus};
+use videocall_types::{close::CloseReason, ids::SessionId, wire::control::Message};
 
 use crate::{
     backend::{Backend, Nats, config, node_on, until},
     nats_server::NatsServer,
-    person::{Person, hello, keyframe, replacing, wants, with_camera},
+    person::{Person, hello, keyframe, resuming, wants, with_camera},
 };
 
 /// Times that a test can wait for.
@@ -40,11 +40,11 @@ async fn is_well(node: &Node) {
 struct Doomed {
     runtime: tokio::runtime::Runtime,
     id: SessionId,
-    secret: Bytes,
+    ticket: Bytes,
 }
 
 /// A node whose people, tasks and connection end all at once, without a word.
-async fn a_node_that_dies(nats: &str, meeting: &'static str) -> Doomed {
+async fn a_node_that_dies(nats: &str, meeting: &'static str, has_tickets: bool) -> Doomed {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -63,7 +63,13 @@ async fn a_node_that_dies(nats: &str, meeting: &'static str) -> Doomed {
         })
         .await;
         let mut person = Person::join(&node, meeting, "Dee", with_camera()).await;
-        let (id, secret) = (person.id(), person.secret.clone());
+        let id = person.id();
+        // Without JetStream there is none.
+        let ticket = if has_tickets {
+            person.ticket().await
+        } else {
+            Bytes::new()
+        };
         let (known, knows) = tokio::sync::oneshot::channel();
         tokio::spawn(async move {
             // It hears somebody: all that it sends gets through.
@@ -80,14 +86,14 @@ async fn a_node_that_dies(nats: &str, meeting: &'static str) -> Doomed {
             // Dropping would leave the meeting.
             std::mem::forget((person, node));
         });
-        (id, secret, knows)
+        (id, ticket, knows)
     };
-    let (id, secret, knows) = runtime.spawn(life).await.unwrap();
+    let (id, ticket, knows) = runtime.spawn(life).await.unwrap();
     knows.await.unwrap();
     Doomed {
         runtime,
         id,
-        secret,
+        ticket,
     }
 }
 
@@ -104,7 +110,7 @@ async fn its_people_leave_with_it(nats: &Nats) {
     }
     let mut ann = Person::join(&here, "m", "Ann", hello()).await;
     let mut lives = Person::join(&there, "m", "Ben", with_camera()).await;
-    let doomed = a_node_that_dies(&nats.0.url(), "m").await;
+    let doomed = a_node_that_dies(&nats.0.url(), "m", false).await;
     let dead = doomed.id;
     ann.sees(&[lives.id(), dead]).await;
     lives.sees(&[ann.id(), dead]).await;
@@ -136,15 +142,47 @@ async fn whoever_comes_back_from_a_dead_node_is_not_there_twice() {
     let [here, there] = nats.nodes().await;
     let mut ann = Person::join(&here, "m", "Ann", hello()).await;
     let mut ben = Person::join(&there, "m", "Ben", hello()).await;
-    let doomed = a_node_that_dies(&nats.0.url(), "m").await;
+    let doomed = a_node_that_dies(&nats.0.url(), "m", true).await;
     ann.sees(&[ben.id(), doomed.id]).await;
     ben.sees(&[ann.id(), doomed.id]).await;
     doomed.runtime.shutdown_background();
-    let back = replacing(doomed.id, &doomed.secret);
+    let back = resuming(&doomed.ticket);
     let mut back = Person::join(&here, "m", "Dee", back).await;
     ann.sees(&[ben.id(), back.id()]).await;
     ben.sees(&[ann.id(), back.id()]).await;
     back.sees(&[ann.id(), ben.id()]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_used_ticket_stays_used_when_nats_starts_anew_and_a_good_one_good() {
+    let mut nats = Nats::start();
+    let [here, there] = nats.nodes().await;
+    let mut ann = Person::join(&here, "m", "Ann", hello()).await;
+    let used = ann.ticket().await;
+    let mut back = Person::join(&there, "m", "Ann", resuming(&used)).await;
+    let good = back.ticket().await;
+    let refusal = async |ticket: &Bytes| {
+        let mut thief = Person::silent(&here, "m", "Ann").await.unwrap();
+        thief.say(Message::Hello(resuming(ticket)));
+        thief.ended().await.0
+    };
+    nats.0.kill();
+    has_problem(&here, "not connected to NATS").await;
+    // While nobody can say whether it was used it counts as if it was.
+    let fatal = refusal(&good).await;
+    assert_eq!(fatal.reason, CloseReason::TicketRefused);
+    assert_eq!(fatal.text, TicketError::Unavailable.to_string());
+    nats.0.restart();
+    is_well(&here).await;
+    assert_eq!(refusal(&used).await.text, TicketError::Spent.to_string());
+    let mut again = Person::join(&here, "m", "Ann", resuming(&good)).await;
+    assert_eq!(back.ended().await.0.reason, CloseReason::Replaced);
+    // A node that starts later knows the keys, and what was used.
+    let later = nats.node().await;
+    let ticket = again.ticket().await;
+    let _last = Person::join(&later, "m", "Ann", resuming(&ticket)).await;
+    assert_eq!(again.ended().await.0.reason, CloseReason::Replaced);
+    assert_eq!(refusal(&ticket).await.text, TicketError::Spent.to_string());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

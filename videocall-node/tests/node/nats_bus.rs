@@ -24,7 +24,6 @@ fn roster(session_id: u64, version: u64) -> NodeRoster {
     NodeRoster {
         participants: vec![participant],
         version,
-        ..NodeRoster::default()
     }
 }
 

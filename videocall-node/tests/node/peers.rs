@@ -14,8 +14,8 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::time;
 use videocall_node::{
-    NodeConfig,
-    bus::{Bus, BusError, BusEvent, BusHealth, BusSubscription, MediaSubject},
+    NodeConfig, TicketError, TicketKeys,
+    bus::{Bus, BusError, BusEvent, BusHealth, BusSubscription, EmbeddedBus, MediaSubject},
 };
 use videocall_types::{
     ids::{NodeId, SessionId},
@@ -61,6 +61,14 @@ impl Bus for Script {
         let _ = self.said.send(roster);
     }
 
+    fn ticket_keys(&self) -> TicketKeys {
+        EmbeddedBus::default().ticket_keys()
+    }
+
+    async fn spend_ticket(&self, _: SessionId) -> Result<(), TicketError> {
+        Err(TicketError::Unavailable)
+    }
+
     fn health(&self) -> BusHealth {
         BusHealth {
             connected: self.connected.load(Relaxed),
@@ -97,7 +105,6 @@ fn roster(version: u64, sessions: &[u64]) -> NodeRoster {
     NodeRoster {
         participants: sessions.iter().map(participant).collect(),
         version,
-        ..NodeRoster::default()
     }
 }
 

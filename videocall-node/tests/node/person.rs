@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use tokio::time;
-use videocall_node::{Fatal, JoinRequest, Node, Refusal, Session, Transport};
+use videocall_node::{Fatal, JoinRequest, Node, Refusal, Room, Session, Transport};
 use videocall_types::{
     ids::{MediaKind, SessionId},
     packet,
@@ -23,7 +23,7 @@ pub(crate) struct Person {
     roster: BTreeMap<u64, Participant>,
     /// Video layers, by the last word of the server.
     asked_for: Option<u32>,
-    pub(crate) secret: Bytes,
+    ticket: Bytes,
 }
 
 /// Something that came.
@@ -54,10 +54,9 @@ pub(crate) fn hello() -> Hello {
 }
 
 /// Comes back after a lost connection.
-pub(crate) fn replacing(earlier: SessionId, secret: &[u8]) -> Hello {
+pub(crate) fn resuming(ticket: &Bytes) -> Hello {
     Hello {
-        replaces_session: earlier.get(),
-        session_secret: Bytes::copy_from_slice(secret),
+        ticket: ticket.clone(),
         ..hello()
     }
 }
@@ -119,14 +118,28 @@ impl Person {
     pub(crate) async fn join(node: &Node, meeting: &str, user: &str, hello: Hello) -> Self {
         let mut person = Self::silent(node, meeting, user).await.unwrap();
         person.say(Message::Hello(hello));
-        let welcome = person
-            .control("the welcome", |message| match message {
-                Message::Welcome(welcome) => Some(welcome),
-                _ => None,
+        person.welcomed().await;
+        person
+    }
+
+    /// Waits for Welcome; returns whether an earlier session goes on.
+    pub(crate) async fn welcomed(&mut self) -> bool {
+        self.control("the welcome", |message| match message {
+            Message::Welcome(welcome) => Some(welcome.resumed),
+            _ => None,
+        })
+        .await
+    }
+
+    /// The newest ticket, waited for if there was none yet.
+    pub(crate) async fn ticket(&mut self) -> Bytes {
+        while self.ticket.is_empty() {
+            self.control("a ticket", |message| {
+                matches!(message, Message::Ticket(_)).then_some(())
             })
             .await;
-        person.secret = welcome.session_secret;
-        person
+        }
+        self.ticket.clone()
     }
 
     /// Says no Hello.
@@ -136,7 +149,7 @@ impl Person {
             inbox: VecDeque::new(),
             roster: BTreeMap::new(),
             asked_for: None,
-            secret: Bytes::new(),
+            ticket: Bytes::new(),
         })
     }
 
@@ -165,26 +178,35 @@ impl Person {
     }
 
     pub(crate) fn send(&self, routing: Routing) {
+        self.try_send(routing).unwrap();
+    }
+
+    fn try_send(&self, routing: Routing) -> Result<(), Fatal> {
         let payload = Bytes::from_static(b"payload");
         let bytes = packet::sealed_media(self.id(), &Bytes::new(), routing, payload);
-        self.session.receive(bytes).unwrap();
+        self.session.receive(bytes)
     }
 
     /// Audible; numbered by the capture time.
     pub(crate) fn speak(&self, number: u64) {
-        self.send(Routing {
+        self.try_speak(number).unwrap();
+    }
+
+    /// The same, where the session may be over.
+    pub(crate) fn try_speak(&self, number: u64) -> Result<(), Fatal> {
+        self.try_send(Routing {
             kind: MediaKind::Audio,
             keyframe: false,
             audio_level: 20,
             ..keyframe(0, number)
-        });
+        })
     }
 
     /// The next packet; `None` at the end of the session.
     pub(crate) async fn next(&mut self) -> Option<Got> {
         while self.inbox.is_empty() {
             let mut batch = Vec::new();
-            if !self.session.next_batch(&mut batch).await {
+            if !self.session.next_batch(Room::Any, &mut batch).await {
                 return None;
             }
             let bytes = batch.into_iter().map(|out| out.packet.bytes().clone());
@@ -298,6 +320,7 @@ impl Person {
         match message {
             Message::Welcome(welcome) => self.take(welcome.roster.clone().unwrap()),
             Message::Roster(roster) => self.take(roster.clone()),
+            Message::Ticket(ticket) => self.ticket = ticket.ticket.clone(),
             Message::LayerDemand(demand) => {
                 let video = demand
                     .streams

@@ -1,7 +1,5 @@
 //! What holds however the nodes are connected.
 
-use std::collections::BTreeSet;
-
 use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::time;
@@ -15,7 +13,7 @@ use videocall_types::{
 
 use crate::{
     backend::{Backend, Embedded, Nats, PATIENCE, token, until},
-    person::{Got, Person, hello, keyframe, replacing, wants, with_camera},
+    person::{Got, Person, hello, keyframe, resuming, wants, with_camera},
 };
 
 macro_rules! over_each_bus {
@@ -44,7 +42,7 @@ over_each_bus!(
     speakers_are_known_on_other_nodes,
     a_keyframe_request_reaches_the_one_publisher,
     whoever_comes_back_on_another_node_replaces_the_earlier_session,
-    nobody_replaces_a_session_by_guessing,
+    a_ticket_is_good_once_for_its_user_and_meeting,
     a_meeting_may_end_and_begin_again_on_a_node,
 );
 
@@ -323,7 +321,7 @@ async fn whoever_comes_back_on_another_node_replaces_the_earlier_session(backend
     let mut ben = Person::join(&here, "m", "Ben", hello()).await;
     ben.sees(&[ann.id()]).await;
     // The first one there: that node knows of nobody yet.
-    let again = replacing(ann.id(), &ann.secret);
+    let again = resuming(&ann.ticket().await);
     let mut again = Person::join(&there, "m", "Ann", again).await;
     let (fatal, told) = ann.ended().await;
     assert_eq!(fatal.reason, CloseReason::Replaced);
@@ -335,30 +333,55 @@ async fn whoever_comes_back_on_another_node_replaces_the_earlier_session(backend
     ben.sees(&[again.id()]).await;
     again.sees(&[ben.id()]).await;
     // And back, where both nodes know each other.
-    let back = replacing(again.id(), &again.secret);
+    let back = resuming(&again.ticket().await);
     let mut back = Person::join(&here, "m", "Ann", back).await;
     assert_eq!(again.ended().await.0.reason, CloseReason::Replaced);
     ben.sees(&[back.id()]).await;
     back.sees(&[ben.id()]).await;
 }
 
-async fn nobody_replaces_a_session_by_guessing(backend: &impl Backend) {
+async fn a_ticket_is_good_once_for_its_user_and_meeting(backend: &impl Backend) {
     let [here, there] = backend.nodes().await;
     let mut ann = Person::join(&here, "m", "Ann", hello()).await;
-    let mut seen = BTreeSet::new();
-    for (number, guess) in (1..).zip([&[0; 16][..], &[], &[0; 32]]) {
-        let thief = Person::join(&there, "m", "Eve", replacing(ann.id(), guess)).await;
-        ann.sees(&[thief.id()]).await;
-        // What Eve says comes behind what her node said of the replacement.
-        thief.speak(number);
-        for got in ann.hears(thief.id(), number).await {
-            assert!(!matches!(got, Got::Control(Message::Close(_))));
-        }
-        seen.insert(thief.id());
-        drop(thief);
-        ann.sees(&[]).await;
+    let ticket = ann.ticket().await;
+    let refused = async |node, meeting, user, ticket: &Bytes, text| {
+        let mut thief = Person::silent(node, meeting, user).await.unwrap();
+        thief.say(Message::Hello(resuming(ticket)));
+        // The first flight goes nowhere.
+        let _ = thief.try_speak(1);
+        let (fatal, told) = thief.ended().await;
+        assert_eq!(
+            (fatal.reason, fatal.text.as_str()),
+            (CloseReason::TicketRefused, text)
+        );
+        let welcomed = |got: &Got| matches!(got, Got::Control(Message::Welcome(_)));
+        assert!(!told.iter().any(welcomed), "{told:?}");
+    };
+    let invalid = "the resume ticket is not valid";
+    let mut changed = ticket.to_vec();
+    *changed.last_mut().unwrap() ^= 1;
+    for node in [&here, &there] {
+        refused(node, "m", "Eve", &ticket, invalid).await;
+        refused(node, "another", "Ann", &ticket, invalid).await;
+        refused(node, "m", "Ann", &Bytes::from_static(b"guessed"), invalid).await;
+        refused(node, "m", "Ann", &changed.clone().into(), invalid).await;
     }
-    assert_eq!(seen.len(), 3);
+    // All that was in vain.
+    ann.sees(&[]).await;
+    let mut back = Person::join(&there, "m", "Ann", resuming(&ticket)).await;
+    assert_eq!(ann.ended().await.0.reason, CloseReason::Replaced);
+    for node in [&here, &there, &backend.node().await] {
+        refused(
+            node,
+            "m",
+            "Ann",
+            &ticket,
+            "the resume ticket was used before",
+        )
+        .await;
+    }
+    back.sees(&[]).await;
+    back.speak(1);
 }
 
 async fn a_meeting_may_end_and_begin_again_on_a_node(backend: &impl Backend) {

@@ -8,14 +8,17 @@ use videocall_types::{
     limits::{MAX_PACKET_BYTES, MAX_SPATIAL_LAYERS, MAX_STREAMS, PROTOCOL_VERSION},
     packet,
     wire::{
-        ActiveSpeakers, Hello, Pong, PublishState, Roster, Welcome,
+        ActiveSpeakers, Hello, Pong, PublishState, ReceiverReport, Roster, Welcome,
         bus::{BusControl, Sync, bus_control},
         control::Message,
     },
 };
 
 use super::{Fatal, Meeting, Output, Participant, Place};
-use crate::{counters::Violation, packet::Packet, stream::Stream, subscription::Subscription};
+use crate::{
+    congestion::Finding, counters::Violation, packet::Packet, reports::Reports, stream::Stream,
+    subscription::Subscription,
+};
 
 impl Meeting {
     pub(super) fn receive_control(
@@ -49,19 +52,48 @@ impl Meeting {
                 Ok(())
             }
             Message::Close(_) => Err(Fatal::new(CloseReason::Normal)),
-            // Its arrival is all that counts.
-            Message::Pong(_) => Ok(()),
-            // Loss on the way to a receiver shows in its queue; reports are for what does not.
-            Message::ReceiverReport(_) => Ok(()),
+            Message::Pong(pong) => {
+                self.pong(now, session, pong.token);
+                Ok(())
+            }
+            Message::ReceiverReport(report) if Reports::is_plausible(&report) => {
+                self.receiver_report(now, session, &report);
+                Ok(())
+            }
+            Message::ReceiverReport(_) => {
+                self.violation(session, Violation::Limit, "too many streams in a report")
+            }
             Message::Welcome(_)
             | Message::LayerDemand(_)
             | Message::ActiveSpeakers(_)
             | Message::Roster(_)
-            | Message::ForwardState(_) => self.violation(
+            | Message::ForwardState(_)
+            | Message::Compressed(_)
+            | Message::Ticket(_)
+            | Message::Warning(_) => self.violation(
                 session,
                 Violation::Control,
                 "only a server sends this message",
             ),
+        }
+    }
+
+    fn pong(&mut self, now: Instant, session: SessionId, token: u64) {
+        let local = self.participants.get_mut(&session);
+        if let Some(local) = local.and_then(Participant::local_mut)
+            && let Some(grown) = local.trips.answered(now, token)
+        {
+            local.egress.note_finding(now, Finding::Delay(grown));
+        }
+    }
+
+    fn receiver_report(&mut self, now: Instant, session: SessionId, report: &ReceiverReport) {
+        let local = self.participants.get_mut(&session);
+        if let Some(local) = local.and_then(Participant::local_mut) {
+            let taken = local.egress.taken().audio;
+            for finding in local.reports.take(now, taken, report) {
+                local.egress.note_finding(now, finding);
+            }
         }
     }
 
@@ -75,6 +107,25 @@ impl Meeting {
                 ),
             ));
         }
+        let local = self.participants.get(&session).and_then(Participant::local);
+        if local.is_some_and(|local| local.greeted) {
+            return self.violation(session, Violation::Control, "Hello comes once");
+        }
+        if hello.ticket.is_empty() {
+            return self.greet(now, session, hello, false);
+        }
+        self.check_ticket(session, hello);
+        Ok(())
+    }
+
+    /// Takes somebody in who said Hello.
+    pub(super) fn greet(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        hello: Hello,
+        resumed: bool,
+    ) -> Result<(), Fatal> {
         let Some(local) = self
             .participants
             .get_mut(&session)
@@ -82,16 +133,11 @@ impl Meeting {
         else {
             return Ok(());
         };
-        if std::mem::replace(&mut local.greeted, true) {
-            return self.violation(session, Violation::Control, "Hello comes once");
-        }
+        local.greeted = true;
         local.egress.greet();
         // What was not told to one who would not have understood is told now.
         if let Some(participant) = self.participants.get_mut(&session) {
             participant.streams.iter_mut().for_each(Stream::forget_told);
-        }
-        if let Some(replaced) = SessionId::new(hello.replaces_session) {
-            self.replace(now, session, replaced, &hello.session_secret);
         }
         // A display name is a wish; what cannot be shown leaves the admitted one.
         if let Ok(name) = UserId::parse(&hello.display_name)
@@ -105,7 +151,7 @@ impl Meeting {
             self.publish(now, session, publish)?;
         }
         let subscription = hello.subscribe.map(Subscription::new);
-        self.welcome(session);
+        self.welcome(session, resumed);
         match subscription {
             Some(Some(subscription)) => self.subscribe(now, session, subscription),
             Some(None) => return self.violation(session, Violation::Limit, "too many wants"),
@@ -117,7 +163,7 @@ impl Meeting {
         Ok(())
     }
 
-    fn welcome(&mut self, session: SessionId) {
+    fn welcome(&mut self, session: SessionId, resumed: bool) {
         let Some(participant) = self.participants.get(&session) else {
             return;
         };
@@ -139,12 +185,12 @@ impl Meeting {
             heartbeat_interval_ms: self.config.heartbeat_interval.as_millis() as u32,
             session_timeout_ms: self.config.session_timeout.as_millis() as u32,
             max_packet_bytes: MAX_PACKET_BYTES as u32,
-            session_secret: local.secret.to_vec().into(),
             roster: Some(Roster {
                 full: true,
                 participants: others,
                 left: Vec::new(),
             }),
+            resumed,
         };
         local
             .egress
@@ -156,6 +202,9 @@ impl Meeting {
                 .egress
                 .push_control(&Packet::control(packet::control(speakers)));
         }
+        let user_id = participant.info.user_id.clone();
+        self.outputs
+            .push_back(Output::IssueTicket { session, user_id });
     }
 
     fn publish(
@@ -216,7 +265,7 @@ impl Meeting {
                 self.flush_remote_demand();
             }
             Some(bus_control::Message::ReplaceSession(request)) => {
-                self.replaced_elsewhere(now, &request);
+                self.replaced_elsewhere(now, request);
             }
             None => {}
         }

@@ -80,6 +80,22 @@ impl Meeting {
         }
     }
 
+    /// Pictures were paused for a receiver, or go on.
+    pub(super) fn refresh_demand_of(&mut self, now: Instant, receiver: SessionId) {
+        let mut changed = Vec::new();
+        for (publisher, participant) in &mut self.participants {
+            for stream in &mut participant.streams {
+                if stream.subscribers.refresh(receiver) {
+                    changed.push((*publisher, stream.kind));
+                }
+            }
+        }
+        for (publisher, kind) in changed {
+            self.update_demand(now, publisher, kind);
+        }
+        self.ask_for_awaited(now, receiver);
+    }
+
     /// A receiver is gone.
     pub(super) fn unsubscribe(&mut self, now: Instant, receiver: SessionId) {
         for participant in self.participants.values_mut() {

@@ -34,6 +34,9 @@ impl Meeting {
         };
         local.heard = now;
         local.unanswered = 0;
+        if local.hold(&self.counters, &bytes) {
+            return Ok(());
+        }
         let view = match PacketView::parse(&bytes) {
             Ok(view) => view,
             Err(error) => return self.violation(session, error.into(), &error.to_string()),

@@ -3,14 +3,14 @@
 //! - `media`: the way of a media packet.
 //! - `control`: messages of clients and of other nodes.
 //! - `roster`: joining, leaving, and telling of it.
-//! - `replace`: a client that comes back ends its earlier session.
+//! - `resume`: a client that comes back continues its earlier session.
 //! - `demand`: subscriptions, layer demand and keyframe requests.
 //! - `timers`: everything that happens by time.
 
 mod control;
 mod demand;
 mod media;
-mod replace;
+mod resume;
 mod roster;
 mod timers;
 
@@ -23,14 +23,16 @@ use videocall_types::{
     ids::{MediaKind, NodeId, SessionId},
     packet,
     wire::{
-        Participant as ParticipantInfo,
+        Close, Participant as ParticipantInfo, Warning,
         bus::{BusControl, NodeRoster},
+        control::Message,
     },
 };
 
 use crate::{
     config::RelayConfig, counters::Counters, egress::Egress, packet::Packet,
-    remote_demand::RemoteDemand, speakers::Speakers, stream::Stream, subscription::Subscription,
+    remote_demand::RemoteDemand, reports::Reports, speakers::Speakers, stream::Stream,
+    subscription::Subscription, trips::Trips,
 };
 
 /// Who has been admitted.
@@ -42,8 +44,6 @@ pub struct Joined {
     pub user_id: String,
     /// As others see the person.
     pub display_name: String,
-    /// 16 random bytes by which this client can replace its session after a lost connection.
-    pub secret: [u8; 16],
     /// Milliseconds since the Unix epoch.
     pub joined_ms: u64,
 }
@@ -94,6 +94,24 @@ pub enum Output {
     BusControl(BusControl),
     /// The local participants changed: keep this for nodes that come later.
     RosterShard(NodeRoster),
+    /// Seal a ticket by which this client can continue its session after a lost connection, and
+    /// [`give_ticket`](Meeting::give_ticket).
+    IssueTicket {
+        /// The session.
+        session: SessionId,
+        /// Whose it is.
+        user_id: Bytes,
+    },
+    /// A client came back with this: say what it is worth by
+    /// [`ticket_checked`](Meeting::ticket_checked).
+    CheckTicket {
+        /// The new session.
+        session: SessionId,
+        /// Who says to have come back.
+        user_id: Bytes,
+        /// As it came.
+        ticket: Bytes,
+    },
     /// End this session; its queue still holds what was to be told.
     Close {
         /// The session.
@@ -110,8 +128,6 @@ struct Participant {
     streams: Vec<Stream>,
     remote_demand: RemoteDemand,
     place: Place,
-    /// By which a client proves that this was its session; unknown of nodes that do not tell.
-    secret_sha256: Option<[u8; 32]>,
 }
 
 #[derive(Debug)]
@@ -124,25 +140,29 @@ enum Place {
 #[derive(Debug)]
 struct Local {
     egress: Arc<Egress>,
-    secret: [u8; 16],
     /// Whether a `Hello` came: older clients send none.
     greeted: bool,
+    /// A `Hello` came, with a ticket that is being checked.
+    resuming: Option<Box<resume::Resuming>>,
+    /// When this client needs its next ticket.
+    ticket_due: Instant,
     subscription: Subscription,
     heard: Instant,
     pinged: Instant,
     unanswered: u32,
+    trips: Trips,
+    reports: Reports,
     violations: u32,
     closing: bool,
 }
 
 impl Participant {
-    fn new(info: ParticipantInfo, place: Place, secret_sha256: Option<[u8; 32]>) -> Self {
+    fn new(info: ParticipantInfo, place: Place) -> Self {
         Self {
             info,
             streams: Vec::new(),
             remote_demand: RemoteDemand::default(),
             place,
-            secret_sha256,
         }
     }
 
@@ -186,10 +206,11 @@ pub struct Meeting {
     speakers: Speakers,
     outputs: VecDeque<Output>,
     roster: roster::Changes,
-    replacements: replace::Replacements,
+    replacements: resume::Replacements,
     /// Layers of remote publishers that local receivers want must be told to their nodes.
     demand_changed: bool,
     next_scan: Option<Instant>,
+    scans: u64,
     /// Not later than the next thing that is due.
     deadline: Option<Instant>,
     ready: Vec<Packet>,
@@ -208,9 +229,10 @@ impl Meeting {
             ungreeted: VecDeque::new(),
             outputs: VecDeque::new(),
             roster: roster::Changes::default(),
-            replacements: replace::Replacements::default(),
+            replacements: resume::Replacements::default(),
             demand_changed: false,
             next_scan: None,
+            scans: 0,
             deadline: None,
             ready: Vec::new(),
         }
@@ -261,8 +283,44 @@ impl Meeting {
         }
     }
 
+    /// Tells the peer what its session will be ended for, if it does not stop.
+    pub fn warn(&self, session: SessionId, reason: CloseReason) {
+        let warning = Warning {
+            code: reason.code(),
+            text: reason.text().to_owned(),
+        };
+        let packet = Packet::control(packet::control(Message::Warning(warning)));
+        let local = self.participants.get(&session).and_then(Participant::local);
+        if let Some(local) = local.filter(|local| local.greeted) {
+            local.egress.push_control(&packet);
+        }
+    }
+
+    /// What a peer is told at the end of its session, and where it may go.
+    fn farewell(&self, fatal: &Fatal) -> Message {
+        let config = &self.config;
+        let mut close = Close {
+            code: fatal.reason.code(),
+            text: fatal.text.clone(),
+            ..Close::default()
+        };
+        match fatal.reason {
+            CloseReason::GoingAway if config.others_serve => {
+                close.r#move = true;
+                close.servers.clone_from(&config.other_servers);
+            }
+            // This server itself will be back, or better, in a moment.
+            CloseReason::GoingAway | CloseReason::InternalError => {
+                close.retry_after_ms = config.retry_after.as_millis() as u32;
+            }
+            _ => {}
+        }
+        Message::Close(close)
+    }
+
     /// Tells the peer why and has the session ended: [`Output::Close`] follows.
     pub fn close(&mut self, session: SessionId, fatal: Fatal) {
+        let farewell = Packet::control(packet::control(self.farewell(&fatal)));
         let Some(local) = self
             .participants
             .get_mut(&session)
@@ -273,10 +331,7 @@ impl Meeting {
         if std::mem::replace(&mut local.closing, true) {
             return;
         }
-        let control = fatal.reason.to_control(fatal.text.as_str());
-        local
-            .egress
-            .push_control(&Packet::control(packet::from_control(control)));
+        local.egress.push_control(&farewell);
         self.outputs.push_back(Output::Close { session, fatal });
     }
 }

@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Instant};
 
-use bytes::Bytes;
 use rustc_hash::FxHashSet;
 use videocall_types::{
     ids::{MediaKind, NodeId, SessionId},
@@ -14,8 +13,11 @@ use videocall_types::{
     },
 };
 
-use super::{Joined, Local, Meeting, Output, Participant, Place, replace::sha256};
-use crate::{egress::Egress, packet::Packet, stream::Stream, subscription::Subscription};
+use super::{Joined, Local, Meeting, Output, Participant, Place};
+use crate::{
+    egress::Egress, packet::Packet, reports::Reports, stream::Stream, subscription::Subscription,
+    trips::Trips,
+};
 
 /// Changes that were not told yet: many that come together are told together.
 #[derive(Debug, Default)]
@@ -56,12 +58,15 @@ impl Meeting {
         egress.push_control(&Packet::control(packet::session_assigned(joined.session)));
         let local = Local {
             egress: egress.clone(),
-            secret: joined.secret,
             greeted: false,
+            resuming: None,
+            ticket_due: now,
             subscription: Subscription::preliminary(),
             heard: now,
             pinged: now,
             unanswered: 0,
+            trips: Trips::default(),
+            reports: Reports::default(),
             violations: 0,
             closing: false,
         };
@@ -74,8 +79,7 @@ impl Meeting {
             joined_ms: joined.joined_ms,
         };
         let place = Place::Local(Box::new(local));
-        let secret_sha256 = sha256(&joined.secret);
-        let participant = Participant::new(info, place, Some(secret_sha256));
+        let participant = Participant::new(info, place);
         self.participants.insert(joined.session, participant);
         self.receivers.push((joined.session, egress.clone()));
         self.ungreeted
@@ -180,13 +184,11 @@ impl Meeting {
         }
         self.schedule(due);
         let is_new_node = !self.knows(&node);
-        let mut proofs = roster.secret_sha256.iter();
         for info in roster.participants {
-            let proof = proofs.next().and_then(|proof| proof[..].try_into().ok());
             let Some(session) = SessionId::new(info.session_id) else {
                 continue;
             };
-            if self.is_replaced(session, proof) {
+            if self.is_replaced(session) {
                 continue;
             }
             match self.participants.get_mut(&session) {
@@ -209,7 +211,7 @@ impl Meeting {
                         ..info.clone()
                     };
                     self.participants
-                        .insert(session, Participant::new(info, place, proof));
+                        .insert(session, Participant::new(info, place));
                 }
             }
             self.roster.remote_changed(session, due);
@@ -247,15 +249,11 @@ impl Meeting {
 
     /// The local participants, for nodes that come later. Its owner gives it a version.
     pub fn local_roster(&self) -> NodeRoster {
-        let mut roster = NodeRoster::default();
-        for participant in self.participants.values() {
-            if participant.local().is_some() {
-                roster.participants.push(participant.info.clone());
-                let proof = participant.secret_sha256.unwrap_or_default();
-                roster.secret_sha256.push(Bytes::copy_from_slice(&proof));
-            }
+        let local = self.participants.values().filter(|p| p.local().is_some());
+        NodeRoster {
+            participants: local.map(|p| p.info.clone()).collect(),
+            version: 0,
         }
-        roster
     }
 
     pub(super) fn tell_other_nodes(&mut self) {

@@ -9,7 +9,7 @@ use videocall_types::{
     wire::{ActiveSpeakers, Ping, control::Message},
 };
 
-use super::{Fatal, Meeting, Participant};
+use super::{Fatal, Meeting, Output, Participant, Place};
 use crate::{packet::Packet, subscription::Subscription};
 
 impl Meeting {
@@ -105,13 +105,26 @@ impl Meeting {
             return;
         }
         let config = self.config.clone();
-        let mut ended = Vec::new();
-        let ping = Packet::control(packet::control(Message::Ping(Ping { token: 0 })));
+        let (mut ended, mut changed) = (Vec::new(), Vec::new());
+        self.scans += 1;
+        let token = self.scans;
+        let ping = Packet::control(packet::control(Message::Ping(Ping { token })));
         for (session, participant) in &mut self.participants {
-            let Some(local) = participant.local_mut() else {
+            let Place::Local(local) = &mut participant.place else {
                 continue;
             };
+            if local.greeted && now >= local.ticket_due {
+                // Asked again at the next scan, unless there is one by then.
+                self.outputs.push_back(Output::IssueTicket {
+                    session: *session,
+                    user_id: participant.info.user_id.clone(),
+                });
+            }
             local.violations = local.violations.saturating_sub(1);
+            let tick = local.egress.tick(now);
+            if tick.changed {
+                changed.push(*session);
+            }
             let silent = now.saturating_duration_since(local.heard);
             if local.egress.has_overflowed() {
                 ended.push((*session, CloseReason::SlowConsumer));
@@ -122,8 +135,16 @@ impl Meeting {
             } else if now >= local.pinged + config.heartbeat_interval {
                 local.pinged = now;
                 local.unanswered += 1;
+                local.trips.ask(now, token);
+                local.egress.push_control(&ping);
+            } else if tick.congested && local.greeted && !local.trips.waits() {
+                // Where the path is under suspicion its round trip tells more, and sooner.
+                local.trips.ask(now, token);
                 local.egress.push_control(&ping);
             }
+        }
+        for session in changed {
+            self.refresh_demand_of(now, session);
         }
         for (session, reason) in ended {
             self.close(session, Fatal::new(reason));

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use proptest::prelude::*;
-use videocall_relay::{Outgoing, RelayConfig};
+use videocall_relay::{BatchLimits, Outgoing, RelayConfig};
 use videocall_types::{ids::MediaKind, view::Routing};
 
 use crate::world::{Client, World, camera, delta, key, millis, subscribe_to};
@@ -268,9 +268,13 @@ fn run(steps: Vec<Step>, lawful: bool) -> Result<usize, TestCaseError> {
                 world.send(&publisher.client.clone(), message).unwrap();
             }
             Step::Drain { receiver, packets } => {
-                let batch = receivers[receiver]
-                    .egress
-                    .take_batch(world.now, packets, usize::MAX);
+                let batch = receivers[receiver].egress.take_batch(
+                    world.now,
+                    BatchLimits {
+                        packets,
+                        ..BatchLimits::NONE
+                    },
+                );
                 decoders[receiver].take(batch)?;
             }
             Step::Lose { receiver, which } if lawful => {
@@ -293,11 +297,7 @@ fn run(steps: Vec<Step>, lawful: bool) -> Result<usize, TestCaseError> {
         }
     }
     for (receiver, decoder) in receivers.iter().zip(&mut decoders) {
-        decoder.take(
-            receiver
-                .egress
-                .take_batch(world.now, usize::MAX, usize::MAX),
-        )?;
+        decoder.take(receiver.egress.take_batch(world.now, BatchLimits::NONE))?;
     }
     Ok(decoders.iter().map(|decoder| decoder.frames).sum())
 }

@@ -9,6 +9,7 @@ mod keyframes;
 mod layers;
 mod nodes;
 mod ordering;
+mod paths;
 mod sessions;
 mod speakers;
 mod world;

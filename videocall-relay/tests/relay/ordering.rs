@@ -1,7 +1,7 @@
 //! Audio never waits behind video, nor control behind audio.
 
 use proptest::prelude::*;
-use videocall_relay::{Class, RelayConfig};
+use videocall_relay::{BatchLimits, Class, RelayConfig};
 
 use crate::world::{World, delta, key, millis};
 
@@ -44,8 +44,8 @@ proptest! {
                     world.send(&receiver, ping).unwrap();
                 }
                 Step::Take(packets) => {
-                    let taken = receiver.egress.take_batch(world.now, packets, usize::MAX);
-                    let rest = receiver.egress.take_batch(world.now, usize::MAX, usize::MAX);
+                    let taken = receiver.egress.take_batch(world.now, BatchLimits { packets, ..BatchLimits::NONE });
+                    let rest = receiver.egress.take_batch(world.now, BatchLimits::NONE);
                     // What is taken first is never less urgent than anything that was left.
                     let rank = |class| match class {
                         Class::Control => 0,

@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use prost::Message as _;
-use sha2::{Digest, Sha256};
-use videocall_relay::{RelayConfig, Violation};
+use videocall_relay::{DropReason, Fatal, RelayConfig, Violation};
 use videocall_types::{
     close::CloseReason,
+    ids::MediaKind,
     packet,
     view::PacketView,
     wire::{
@@ -16,7 +16,7 @@ use videocall_types::{
 
 use crate::{
     bounds::opaque,
-    world::{Client, World, delta, frame_bytes, hello, id, key, millis},
+    world::{self, Client, World, camera, delta, frame_bytes, hello, id, key, millis, resuming},
 };
 
 #[test]
@@ -108,38 +108,112 @@ fn silence_ends_a_session_and_answers_keep_it() {
 }
 
 #[test]
-fn whoever_proves_to_be_the_same_replaces_its_earlier_session() {
+fn a_good_ticket_continues_the_earlier_session_and_a_bad_one_is_refused() {
     let mut world = World::new(1, RelayConfig::default());
     let earlier = world.join(0, 1);
     let thief = world.join_silent(0, 2);
-    let replacing = |secret: &[u8]| Hello {
-        replaces_session: 1,
-        session_secret: Bytes::copy_from_slice(secret),
+    let bad = Hello {
+        ticket: Bytes::from_static(b"guessed"),
         ..hello()
     };
-    world.hello(&thief, replacing(&[9; 16]));
-    assert!(world.closed.is_empty());
-    let secret = world
-        .drain(&earlier)
-        .messages()
-        .into_iter()
-        .find_map(|message| match message {
-            Message::Welcome(welcome) => Some(welcome.session_secret),
-            _ => None,
-        });
+    world.hello(&thief, bad);
+    assert_eq!(world.closed, [(thief.session, CloseReason::TicketRefused)]);
+    let told = world.drain(&thief).messages();
+    assert!(matches!(told.last(), Some(Message::Close(close)) if close.text == "a bad ticket"));
     let again = world.join_silent(0, 3);
-    world.hello(&again, replacing(&secret.unwrap()));
-    assert_eq!(world.closed, [(earlier.session, CloseReason::Replaced)]);
-    assert_eq!(world.nodes[0].meeting.local_count(), 2);
+    world.hello(&again, resuming(earlier.session));
+    assert_eq!(
+        world.closed[1..],
+        [(earlier.session, CloseReason::Replaced)]
+    );
+    assert_eq!(world.nodes[0].meeting.local_count(), 1);
+    let told = world.drain(&again).messages();
+    let is_resumed = |it: &Message| matches!(it, Message::Welcome(welcome) if welcome.resumed);
+    assert!(told.iter().any(is_resumed), "{told:?}");
 }
 
-fn secret_of(world: &World, client: &Client) -> Bytes {
-    let welcome = |message| match message {
-        Message::Welcome(welcome) => Some(welcome.session_secret),
-        _ => None,
+#[test]
+fn what_is_sent_behind_a_ticket_waits_until_it_is_checked() {
+    let mut world = World::new(1, RelayConfig::default());
+    let earlier = world.join_with_camera(0, 1);
+    let near = world.join(0, 2);
+    world.checks_slowly = true;
+    let again = world.join_silent(0, 3);
+    let thief = world.join_silent(0, 4);
+    let hello = Hello {
+        publish: Some(camera()),
+        ..resuming(earlier.session)
     };
-    let messages = world.drain(client).messages();
-    messages.into_iter().find_map(welcome).unwrap()
+    world.hello(&again, hello);
+    let bad = Hello {
+        ticket: Bytes::from_static(b"guessed"),
+        ..world::hello()
+    };
+    world.hello(&thief, bad);
+    world.drain(&near);
+    for client in [&again, &thief] {
+        world.frame(client, key(0, 1), 10);
+        world.audio(client, 20);
+    }
+    assert!(world.drain(&near).frames().is_empty());
+    world.check_tickets();
+    let got = world.drain(&near).frames();
+    let kinds: Vec<MediaKind> = got.iter().map(|frame| frame.kind).collect();
+    assert_eq!(
+        kinds,
+        [MediaKind::Audio, MediaKind::Video],
+        "of one of them"
+    );
+    assert_eq!(
+        world.closed,
+        [
+            (earlier.session, CloseReason::Replaced),
+            (thief.session, CloseReason::TicketRefused)
+        ]
+    );
+}
+
+#[test]
+fn what_waits_for_a_ticket_is_bounded() {
+    let mut world = World::new(1, RelayConfig::default());
+    let (earlier, near) = (world.join(0, 1), world.join(0, 2));
+    world.checks_slowly = true;
+    let again = world.join_silent(0, 3);
+    world.hello(&again, resuming(earlier.session));
+    world.drain(&near);
+    for _ in 0..1_000 {
+        world.audio(&again, 20);
+    }
+    assert_eq!(world.counters.drops(DropReason::QueueFull), 744);
+    world.check_tickets();
+    assert_eq!(world.drain(&near).frames().len(), 256);
+}
+
+#[test]
+fn a_ticket_follows_welcome_and_is_renewed_in_time() {
+    let mut world = World::new(1, RelayConfig::default());
+    world.issues_tickets = true;
+    let older = world.join_silent(0, 1);
+    let ann = world.join(0, 2);
+    let told = world.drain(&ann).messages();
+    let welcome = told.iter().position(|it| matches!(it, Message::Welcome(_)));
+    let ticket = told.iter().position(|it| matches!(it, Message::Ticket(_)));
+    assert!(welcome < ticket, "{told:?}");
+    assert_eq!(world.issued, [ann.session]);
+    for _ in 0..1_801 {
+        world.advance(millis(1_000));
+        for client in [&older, &ann] {
+            world.send(client, Message::Pong(Pong::default())).unwrap();
+            world.drain(client);
+        }
+    }
+    assert_eq!(world.issued, [ann.session; 2]);
+    // While none can be had it is asked for again and again.
+    world.issues_tickets = false;
+    let late = world.join(0, 3);
+    world.issues_tickets = true;
+    world.advance(millis(2_000));
+    assert_eq!(world.issued[2..], [late.session]);
 }
 
 #[test]
@@ -147,21 +221,8 @@ fn an_earlier_session_on_another_node_is_replaced_too() {
     let mut world = World::new(2, RelayConfig::default());
     let earlier = world.join_with_camera(0, 1);
     let near = world.join(0, 2);
-    let secret = secret_of(&world, &earlier);
-    let replacing = |secret: &[u8]| Hello {
-        replaces_session: 1,
-        session_secret: Bytes::copy_from_slice(secret),
-        ..hello()
-    };
-    let hash = Sha256::digest(&secret);
-    for (number, guess) in (10..).zip([&[9; 16][..], b"", &[0; 32], &hash, &hash[..16]]) {
-        let thief = world.join_silent(1, number);
-        world.hello(&thief, replacing(guess));
-        world.leave(&thief);
-    }
-    assert!(world.closed.is_empty());
     let again = world.join_silent(1, 4);
-    world.hello(&again, replacing(&secret));
+    world.hello(&again, resuming(earlier.session));
     assert_eq!(world.closed, [(earlier.session, CloseReason::Replaced)]);
     world.advance(millis(100));
     assert_eq!(world.nodes[0].meeting.local_count(), 1);
@@ -177,20 +238,10 @@ fn an_earlier_session_on_a_node_that_died_is_replaced_at_once() {
     let earlier = world.join_with_camera(0, 1);
     let near = world.join(1, 2);
     world.advance(millis(100));
-    let secret = secret_of(&world, &earlier);
     world.drain(&near);
     world.partitioned = true;
-    let replacing = |secret: &[u8]| Hello {
-        replaces_session: 1,
-        session_secret: Bytes::copy_from_slice(secret),
-        ..hello()
-    };
-    let thief = world.join_silent(1, 3);
-    world.hello(&thief, replacing(&[9; 16]));
-    world.leave(&thief);
-    assert_eq!(world.nodes[1].meeting.count(), 2);
     let again = world.join_silent(1, 4);
-    world.hello(&again, replacing(&secret));
+    world.hello(&again, resuming(earlier.session));
     assert_eq!(world.nodes[1].meeting.count(), 2);
     world.advance(millis(100));
     // In one message: nobody sees two of the same person, or none.
@@ -214,21 +265,45 @@ fn an_earlier_session_on_a_node_that_died_is_replaced_at_once() {
 fn an_earlier_session_is_replaced_as_soon_as_its_node_can_be_heard() {
     let mut world = World::new(2, RelayConfig::default());
     let earlier = world.join(0, 1);
-    let secret = secret_of(&world, &earlier);
     world.partitioned = true;
     let again = world.join_silent(1, 2);
-    let replacing = Hello {
-        replaces_session: 1,
-        session_secret: secret,
-        ..hello()
-    };
-    world.hello(&again, replacing);
+    world.hello(&again, resuming(earlier.session));
     world.partitioned = false;
     for node in &mut world.nodes {
         node.meeting.synchronize();
     }
     world.pump();
     assert_eq!(world.closed, [(earlier.session, CloseReason::Replaced)]);
+}
+
+#[test]
+fn a_server_that_goes_away_says_who_serves_or_when_it_is_back() {
+    let close = |world: &World, client: &Client| {
+        let told = world.drain(client).messages();
+        match told.last() {
+            Some(Message::Close(close)) => close.clone(),
+            other => panic!("no Close, but {other:?}"),
+        }
+    };
+    let away = || Fatal::new(CloseReason::GoingAway);
+    let mut alone = World::new(1, RelayConfig::default());
+    let ann = alone.join(0, 1);
+    alone.nodes[0].meeting.close(ann.session, away());
+    let told = close(&alone, &ann);
+    assert_eq!((told.r#move, told.retry_after_ms), (false, 1000));
+    let mut one_of_many = World::new(
+        1,
+        RelayConfig {
+            others_serve: true,
+            other_servers: vec!["https://b.example.org".to_owned()],
+            ..RelayConfig::default()
+        },
+    );
+    let ann = one_of_many.join(0, 1);
+    one_of_many.nodes[0].meeting.close(ann.session, away());
+    let told = close(&one_of_many, &ann);
+    assert_eq!((told.r#move, told.retry_after_ms), (true, 0));
+    assert_eq!(told.servers, ["https://b.example.org"]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use videocall_relay::{
-    Counters, Egress, Fatal, Joined, Meeting, Outgoing, Output, Packet, RelayConfig,
+    BatchLimits, Counters, Egress, Fatal, Joined, Meeting, Outgoing, Output, Packet, RelayConfig,
 };
 use videocall_types::{
     close::CloseReason,
@@ -28,6 +28,12 @@ pub(crate) struct World {
     pub(crate) closed: Vec<(SessionId, CloseReason)>,
     /// Nothing gets from node to node.
     pub(crate) partitioned: bool,
+    /// Tickets that were given, where they are: the session's number stands for one.
+    pub(crate) issues_tickets: bool,
+    pub(crate) issued: Vec<SessionId>,
+    /// Tickets that are being checked, once that takes time.
+    pub(crate) checks_slowly: bool,
+    pub(crate) unchecked: Vec<(usize, SessionId, Bytes)>,
     config: Arc<RelayConfig>,
 }
 
@@ -73,6 +79,10 @@ impl World {
             counters,
             closed: Vec::new(),
             partitioned: false,
+            issues_tickets: false,
+            issued: Vec::new(),
+            checks_slowly: false,
+            unchecked: Vec::new(),
             config,
         }
     }
@@ -83,7 +93,6 @@ impl World {
             session: id(number),
             user_id: format!("user {number}"),
             display_name: format!("user {number}"),
-            secret: [number as u8; 16],
             joined_ms: number,
         };
         let egress = self.nodes[node].meeting.join(self.now, joined);
@@ -161,12 +170,41 @@ impl World {
                     }
                 }
                 Output::RosterShard(roster) => self.nodes[from].shard = roster,
+                Output::IssueTicket { session, .. } if self.issues_tickets => {
+                    self.issued.push(session);
+                    let meeting = &mut self.nodes[from].meeting;
+                    meeting.give_ticket(now, session, ticket(session));
+                }
+                Output::IssueTicket { .. } => {}
+                Output::CheckTicket {
+                    session, ticket, ..
+                } => {
+                    self.unchecked.push((from, session, ticket));
+                    if !self.checks_slowly {
+                        self.check_tickets();
+                    }
+                }
                 Output::Close { session, fatal } => {
                     self.closed.push((session, fatal.reason));
                     self.nodes[from].meeting.leave(now, session);
                 }
             }
         }
+    }
+
+    /// Says what the tickets that were brought are worth.
+    pub(crate) fn check_tickets(&mut self) {
+        for (node, session, ticket) in std::mem::take(&mut self.unchecked) {
+            let number = std::str::from_utf8(&ticket)
+                .ok()
+                .and_then(|it| it.parse().ok());
+            let verdict = number.and_then(SessionId::new).ok_or("a bad ticket");
+            let now = self.now;
+            self.nodes[node]
+                .meeting
+                .ticket_checked(now, session, verdict);
+        }
+        self.pump();
     }
 
     fn others(&mut self, from: usize) -> impl Iterator<Item = &mut Node> {
@@ -223,7 +261,7 @@ impl World {
 
     /// Everything that waits for a client.
     pub(crate) fn drain(&self, client: &Client) -> Received {
-        Received(client.egress.take_batch(self.now, usize::MAX, usize::MAX))
+        Received(client.egress.take_batch(self.now, BatchLimits::NONE))
     }
 
     pub(crate) fn config(&self) -> &RelayConfig {
@@ -299,6 +337,18 @@ pub(crate) fn hello() -> Hello {
         protocol_version: 1,
         ..Hello::default()
     }
+}
+
+/// That of a client that comes back.
+pub(crate) fn resuming(earlier: SessionId) -> Hello {
+    Hello {
+        ticket: ticket(earlier),
+        ..hello()
+    }
+}
+
+fn ticket(session: SessionId) -> Bytes {
+    session.get().to_string().into()
 }
 
 /// A camera with layers of 320x180, 640x360 and 1280x720.

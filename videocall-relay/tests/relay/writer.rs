@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
-use videocall_relay::{Batch, RelayConfig};
+use videocall_relay::{Batch, BatchLimits, RelayConfig};
 use videocall_types::wire::control::Message;
 
 use crate::world::{Client, World, key, millis};
@@ -28,7 +28,7 @@ fn poll(world: &World, client: &Client, waker: &Arc<Count>) -> Poll<Batch> {
     let mut context = Context::from_waker(&waker);
     client
         .egress
-        .poll_batch(&mut context, world.now, 64, 1 << 16, &mut out)
+        .poll_batch(&mut context, world.now, BatchLimits::NONE, &mut out)
 }
 
 #[test]
@@ -87,7 +87,14 @@ fn a_batch_is_bounded_by_packets_and_bytes() {
     }
     world.drain(&publisher);
     let sizes: Vec<usize> = std::iter::from_fn(|| {
-        let batch = receiver.egress.take_batch(world.now, 4, 12_000);
+        let batch = receiver.egress.take_batch(
+            world.now,
+            BatchLimits {
+                packets: 4,
+                bytes: 12_000,
+                ..BatchLimits::NONE
+            },
+        );
         (!batch.is_empty()).then_some(batch.len())
     })
     .collect();

@@ -9,8 +9,8 @@ use crate::{
 };
 
 /// Two who talk while a third does harm.
-struct Talk {
-    server: Server,
+pub(crate) struct Talk {
+    pub(crate) server: Server,
     ann: Client,
     ben: Client,
     number: u64,
@@ -18,7 +18,11 @@ struct Talk {
 
 impl Talk {
     async fn start() -> Self {
-        let server = Server::start(&[]);
+        Self::start_with(&[]).await
+    }
+
+    pub(crate) async fn start_with(settings: &[&str]) -> Self {
+        let server = Server::start(settings);
         let mut ann = Client::websocket(&server, "/lobby/ann/m").await;
         let ben = Client::webtransport(&server, "/lobby/ben/m").await;
         ann.sees(ben.session).await;
@@ -31,7 +35,7 @@ impl Talk {
     }
 
     /// Sound still goes both ways, and nothing else comes.
-    async fn goes_on(&mut self) {
+    pub(crate) async fn goes_on(&mut self) {
         self.number += 1;
         let payload = self.number.to_be_bytes();
         let frame = self.ann.frame(MediaKind::Audio, self.number, &payload);
@@ -40,6 +44,17 @@ impl Talk {
         let frame = self.ben.frame(MediaKind::Audio, self.number, &payload);
         self.ben.send(frame.clone()).await;
         assert_eq!(self.ann.media().await, frame);
+    }
+
+    /// The same, where a third one's pictures may come before.
+    pub(crate) async fn goes_on_after_video(&mut self) {
+        self.number += 1;
+        let frame = self.ann.frame(MediaKind::Audio, self.number, b"on and on");
+        self.ann.send(frame.clone()).await;
+        while self.ben.media().await != frame {}
+        let frame = self.ben.frame(MediaKind::Audio, self.number, b"on and on");
+        self.ben.send(frame.clone()).await;
+        while self.ann.media().await != frame {}
     }
 }
 

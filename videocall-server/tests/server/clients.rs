@@ -1,6 +1,6 @@
 //! Minimal participants over both transports.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
@@ -10,10 +10,11 @@ use tokio_tungstenite::{
     tungstenite::{self, Message},
 };
 use videocall_types::{
+    close::CloseReason,
     ids::{MediaKind, SessionId},
     packet,
     view::{PacketView, Routing},
-    wire::{Hello, Subscribe, Welcome, control, packet_wrapper::PacketType},
+    wire::{Hello, Pong, Subscribe, Welcome, control, packet_wrapper::PacketType},
 };
 use wtransport::{
     ClientConfig, Connection, Endpoint, SendStream,
@@ -41,13 +42,14 @@ pub(crate) struct Client {
     pub(crate) welcome: Welcome,
     /// Sessions of the others, as far as was read.
     roster: HashSet<u64>,
+    ticket: Bytes,
 }
 
 /// How a connection ended: code by our numbers, and text.
 pub(crate) type End = (u32, String);
 
-pub(crate) fn hello() -> Bytes {
-    packet::control(control::Message::Hello(Hello {
+pub(crate) fn hello() -> Hello {
+    Hello {
         protocol_version: 1,
         client: "test/1".into(),
         subscribe: Some(Subscribe {
@@ -55,8 +57,25 @@ pub(crate) fn hello() -> Bytes {
             wants: Vec::new(),
         }),
         ..Hello::default()
-    }))
+    }
 }
+
+/// That of a client that comes back.
+pub(crate) fn resuming(ticket: &Bytes) -> Hello {
+    Hello {
+        ticket: ticket.clone(),
+        ..hello()
+    }
+}
+
+/// The ways to join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    WebSocket,
+    WebTransport,
+}
+
+pub(crate) const BOTH_WAYS: [Way; 2] = [Way::WebSocket, Way::WebTransport];
 
 pub(crate) async fn websocket(
     server: &Server,
@@ -68,12 +87,34 @@ pub(crate) async fn websocket(
 
 impl Client {
     pub(crate) async fn websocket(server: &Server, path: &str) -> Self {
-        let mut socket = websocket(server, path).await.unwrap();
-        socket.send(Message::Binary(hello())).await.unwrap();
-        Self::greeted(Link::WebSocket(Box::new(socket))).await
+        Self::join(server, Way::WebSocket, path).await
     }
 
     pub(crate) async fn webtransport(server: &Server, path: &str) -> Self {
+        Self::join(server, Way::WebTransport, path).await
+    }
+
+    pub(crate) async fn join(server: &Server, way: Way, path: &str) -> Self {
+        let mut client = Self::saying(server, way, path, hello()).await;
+        client.welcomed().await;
+        client
+    }
+
+    /// Says Hello, and does not wait for an answer.
+    pub(crate) async fn saying(server: &Server, way: Way, path: &str, hello: Hello) -> Self {
+        let hello = packet::control(control::Message::Hello(hello));
+        let link = match way {
+            Way::WebSocket => {
+                let mut socket = websocket(server, path).await.unwrap();
+                socket.send(Message::Binary(hello)).await.unwrap();
+                Link::WebSocket(Box::new(socket))
+            }
+            Way::WebTransport => Self::open_webtransport(server, path, hello).await,
+        };
+        Self::over(link)
+    }
+
+    async fn open_webtransport(server: &Server, path: &str, hello: Bytes) -> Link {
         let connection = connect(server, path).await;
         let (mut control, mut control_in) = connection.open_bi().await.unwrap().await.unwrap();
         let (sender, incoming) = tokio::sync::mpsc::channel(4096);
@@ -109,28 +150,40 @@ impl Client {
                 });
             }
         });
-        let hello = hello();
-        control
-            .write_all(&(hello.len() as u32).to_be_bytes())
-            .await
-            .unwrap();
-        control.write_all(&hello).await.unwrap();
-        Self::greeted(Link::WebTransport {
+        if !hello.is_empty() {
+            let length = (hello.len() as u32).to_be_bytes();
+            control.write_all(&length).await.unwrap();
+            control.write_all(&hello).await.unwrap();
+        }
+        Link::WebTransport {
             connection,
             _control: control,
             incoming,
-        })
-        .await
+        }
     }
 
-    async fn greeted(link: Link) -> Self {
-        let session = SessionId::new(1).unwrap();
-        let mut client = Self {
+    /// As an older client, which says no Hello.
+    pub(crate) async fn silent(server: &Server, way: Way, path: &str) -> Self {
+        let link = match way {
+            Way::WebSocket => Link::WebSocket(Box::new(websocket(server, path).await.unwrap())),
+            Way::WebTransport => Self::open_webtransport(server, path, Bytes::new()).await,
+        };
+        Self::over(link)
+    }
+
+    fn over(link: Link) -> Self {
+        Self {
             link,
-            session,
+            session: SessionId::new(1).unwrap(),
             welcome: Welcome::default(),
             roster: HashSet::new(),
-        };
+            ticket: Bytes::new(),
+        }
+    }
+
+    /// Waits for Welcome.
+    pub(crate) async fn welcomed(&mut self) {
+        let client = self;
         client.welcome = client
             .control(|message| match message {
                 control::Message::Welcome(welcome) => Some(welcome),
@@ -148,7 +201,15 @@ impl Client {
             .iter()
             .map(|participant| participant.session_id)
             .collect();
-        client
+    }
+
+    /// The newest ticket, waited for if there was none yet.
+    pub(crate) async fn ticket(&mut self) -> Bytes {
+        while self.ticket.is_empty() {
+            self.control(|message| matches!(message, control::Message::Ticket(_)).then_some(()))
+                .await;
+        }
+        self.ticket.clone()
     }
 
     /// Sends a packet: reliably, or as a datagram.
@@ -210,6 +271,19 @@ impl Client {
         }
     }
 
+    /// The control message in a packet. Pings are answered.
+    async fn understand(&mut self, packet: &Bytes) -> Option<control::Message> {
+        let view = PacketView::parse(packet).unwrap();
+        view.control.as_ref()?;
+        let message = packet::read_control(packet, &view).ok()??;
+        self.note(&message);
+        if let control::Message::Ping(ping) = message {
+            let pong = control::Message::Pong(Pong { token: ping.token });
+            self.send(packet::control(pong)).await;
+        }
+        Some(message)
+    }
+
     /// Waits for a control message; what comes before it is passed over.
     pub(crate) async fn control<T>(
         &mut self,
@@ -218,18 +292,41 @@ impl Client {
         let wait = async {
             loop {
                 let packet = self.next().await.expect("the connection goes on");
-                let view = PacketView::parse(&packet).unwrap();
-                if view.control.is_some()
-                    && let Ok(Some(message)) = packet::read_control(&packet, &view)
+                if let Some(message) = self.understand(&packet).await
+                    && let Some(chosen) = choose(message)
                 {
-                    self.note(&message);
-                    if let Some(chosen) = choose(message) {
-                        return chosen;
-                    }
+                    return chosen;
                 }
             }
         };
         timeout(PATIENCE, wait).await.expect("the message comes")
+    }
+
+    /// Whether the server says that too much is sent, before the connection ends.
+    pub(crate) async fn is_warned(&mut self) -> bool {
+        let wait = async {
+            while let Some(packet) = self.next().await {
+                match self.understand(&packet).await {
+                    Some(control::Message::Warning(warning)) => {
+                        return warning.code == CloseReason::RateLimitExceeded.code();
+                    }
+                    Some(control::Message::Close(_)) => return false,
+                    _ => {}
+                }
+            }
+            false
+        };
+        timeout(PATIENCE, wait).await.expect("a warning or the end")
+    }
+
+    /// Begins a stream, and leaves it open.
+    pub(crate) async fn open_stream(&self, bytes: &[u8]) -> SendStream {
+        let Link::WebTransport { connection, .. } = &self.link else {
+            panic!("a WebSocket has no streams");
+        };
+        let mut stream = connection.open_uni().await.unwrap().await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        stream
     }
 
     /// Waits for a media packet.
@@ -240,12 +337,16 @@ impl Client {
                 if PacketView::parse(&packet).unwrap().is(PacketType::Media) {
                     return packet;
                 }
+                self.understand(&packet).await;
             }
         };
         timeout(PATIENCE, wait).await.expect("the packet comes")
     }
 
     fn note(&mut self, message: &control::Message) {
+        if let control::Message::Ticket(ticket) = message {
+            self.ticket = ticket.ticket.clone();
+        }
         if let control::Message::Roster(roster) = message {
             self.roster
                 .extend(roster.participants.iter().map(|p| p.session_id));
@@ -304,11 +405,28 @@ impl Client {
 }
 
 async fn try_connect(server: &Server, path: &str) -> Result<Connection, ConnectingError> {
+    try_connect_from(server, path, ([127, 0, 0, 1], 0).into()).await
+}
+
+/// From an address of this machine.
+pub(crate) async fn try_connect_from(
+    server: &Server,
+    path: &str,
+    from: SocketAddr,
+) -> Result<Connection, ConnectingError> {
+    connect_to(server.media, path, from).await
+}
+
+pub(crate) async fn connect_to(
+    port: u16,
+    path: &str,
+    from: SocketAddr,
+) -> Result<Connection, ConnectingError> {
     let config = ClientConfig::builder()
-        .with_bind_default()
+        .with_bind_address(from)
         .with_no_cert_validation()
         .build();
-    let url = format!("https://127.0.0.1:{}{path}", server.media);
+    let url = format!("https://127.0.0.1:{port}{path}");
     Endpoint::client(config).unwrap().connect(url).await
 }
 

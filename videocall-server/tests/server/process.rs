@@ -3,14 +3,18 @@
 use std::{
     io::{BufRead, BufReader, Read},
     process::{Child, Command, Stdio},
-    sync::mpsc,
-    time::Duration,
+    sync::{Arc, mpsc},
+    time::{Duration, Instant},
 };
+
+use base64::Engine;
+use parking_lot::Mutex;
 
 pub(crate) struct Server {
     child: Child,
     pub(crate) http: u16,
     pub(crate) media: u16,
+    log: Arc<Mutex<String>>,
 }
 
 /// A free port for TCP and UDP. Another process may take it before the server does: such a start is
@@ -36,7 +40,11 @@ pub(crate) fn command(args: &[&str]) -> Command {
 
 impl Server {
     pub(crate) fn start(args: &[&str]) -> Self {
-        let (http, media) = (free_port(), free_port());
+        Self::start_on((free_port(), free_port()), args)
+    }
+
+    /// On the ports of one that ended.
+    pub(crate) fn start_on((http, media): (u16, u16), args: &[&str]) -> Self {
         let listen = [format!("127.0.0.1:{http}"), format!("127.0.0.1:{media}")];
         let mut child = command(&[
             "--http-listen",
@@ -48,7 +56,7 @@ impl Server {
         .spawn()
         .unwrap();
         let stdout = child.stdout.take().unwrap();
-        let mut stderr = child.stderr.take().unwrap();
+        let stderr = child.stderr.take().unwrap();
         let (opened, open) = mpsc::channel();
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
@@ -57,13 +65,24 @@ impl Server {
                 }
             }
         });
+        let log = Arc::new(Mutex::new(String::new()));
+        let lines = log.clone();
         std::thread::spawn(move || {
-            // The log is read so that the server never waits for room in the pipe.
-            let _ = std::io::copy(&mut stderr, &mut std::io::sink());
+            // Read to its end, so that the server never waits for room in the pipe.
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let mut log = lines.lock();
+                log.push_str(&line);
+                log.push('\n');
+            }
         });
         open.recv_timeout(Duration::from_secs(30))
             .expect("the server says where it is");
-        Self { child, http, media }
+        Self {
+            child,
+            http,
+            media,
+            log,
+        }
     }
 
     /// Asks it to end, as an operator would.
@@ -76,6 +95,17 @@ impl Server {
                 .unwrap()
                 .success()
         );
+    }
+
+    /// What it logged until now.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().clone()
+    }
+
+    /// Ends it without warning.
+    pub(crate) fn kill(mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 
     /// Whether it ended well.
@@ -96,6 +126,41 @@ impl Server {
             status,
             response.split_once("\r\n\r\n").unwrap().1.to_owned(),
         )
+    }
+
+    /// Waits until nothing is wrong with it.
+    pub(crate) async fn is_well(&self) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let (status, body) = self.get("/readyz");
+            if status == 200 && body.contains("\"status\":\"ok\"") {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{body}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until a metric is at least that.
+    pub(crate) async fn counts(&self, metric: &str, least: f64) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while self.metric(metric) < least {
+            assert!(
+                Instant::now() < deadline,
+                "{metric} {}",
+                self.metric(metric)
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// SHA-256 of its certificate.
+    pub(crate) fn certificate(&self) -> [u8; 32] {
+        let (_, body) = self.get("/config.json");
+        let config: serde_json::Value = serde_json::from_str(&body).unwrap();
+        let hash = config["webtransport"][0]["certificateHashes"][0].as_str();
+        let hash = base64::engine::general_purpose::STANDARD.decode(hash.unwrap());
+        hash.unwrap().try_into().unwrap()
     }
 
     /// The value of a metric.

@@ -79,30 +79,6 @@ async fn names_of_any_unicode_are_kept() {
 }
 
 #[tokio::test]
-async fn a_client_that_comes_back_takes_its_own_place() {
-    let server = Server::start(&[]);
-    let first = Client::websocket(&server, "/lobby/ann/m").await;
-    let second = crate::clients::websocket(&server, "/lobby/ann/m")
-        .await
-        .unwrap();
-    let mut watcher = Client::websocket(&server, "/lobby/ben/m").await;
-    let hello = packet::control(control::Message::Hello(Hello {
-        protocol_version: 1,
-        replaces_session: first.session.get(),
-        session_secret: first.welcome.session_secret.clone(),
-        ..Hello::default()
-    }));
-    let mut second = second;
-    let message = tokio_tungstenite::tungstenite::Message::Binary(hello);
-    futures_util::SinkExt::send(&mut second, message)
-        .await
-        .unwrap();
-    let replaced = first.session;
-    assert_eq!(first.ended().await.0, CloseReason::Replaced.code());
-    watcher.misses(replaced).await;
-}
-
-#[tokio::test]
 async fn an_older_client_is_echoed_its_probes_and_given_everything() {
     let server = Server::start(&[]);
     let mut ann = Client::websocket(&server, "/lobby/ann/m").await;

@@ -22,7 +22,7 @@ pub mod bus_control {
         /// Every node with participants answers with its roster and demand.
         #[prost(message, tag = "5")]
         Sync(super::Sync),
-        /// A client that came back on the sender's node ends its earlier session.
+        /// A client came back to the sender's node, with a ticket: its earlier session ends.
         #[prost(message, tag = "6")]
         ReplaceSession(super::ReplaceSession),
     }
@@ -36,10 +36,6 @@ pub struct NodeRoster {
     /// roster that is older than what it has; 0 is of unknown age.
     #[prost(uint64, tag = "2")]
     pub version: u64,
-    /// Of each participant, in their order: SHA-256 of the session secret, by which every node can
-    /// tell that a client came back, also when the node of its earlier session is dead.
-    #[prost(bytes = "bytes", repeated, tag = "3")]
-    pub secret_sha256: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct NodeDemand {
@@ -55,11 +51,8 @@ pub struct PublisherDemand {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Sync {}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReplaceSession {
     #[prost(uint64, tag = "1")]
     pub session_id: u64,
-    /// SHA-256 of Hello.session_secret: whoever listens does not learn the secret.
-    #[prost(bytes = "bytes", tag = "2")]
-    pub secret_sha256: ::prost::bytes::Bytes,
 }

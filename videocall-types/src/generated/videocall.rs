@@ -287,7 +287,7 @@ pub struct HeartbeatMetadata {
 pub struct Control {
     #[prost(
         oneof = "control::Message",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16"
     )]
     pub message: ::core::option::Option<control::Message>,
 }
@@ -321,6 +321,12 @@ pub mod control {
         PublishState(super::PublishState),
         #[prost(message, tag = "13")]
         ForwardState(super::ForwardState),
+        #[prost(message, tag = "14")]
+        Compressed(super::Compressed),
+        #[prost(message, tag = "15")]
+        Ticket(super::Ticket),
+        #[prost(message, tag = "16")]
+        Warning(super::Warning),
     }
 }
 /// Client to server, the first message. A client that sends none is treated as one that wants all.
@@ -337,12 +343,13 @@ pub struct Hello {
     pub publish: ::core::option::Option<PublishState>,
     #[prost(message, optional, tag = "5")]
     pub subscribe: ::core::option::Option<Subscribe>,
-    /// The session this client had before it lost the connection; it is replaced.
-    #[prost(uint64, tag = "6")]
-    pub replaces_session: u64,
-    /// Proof that replaces_session was this client's: Welcome.session_secret of that session.
-    #[prost(bytes = "bytes", tag = "7")]
-    pub session_secret: ::prost::bytes::Bytes,
+    /// The newest ticket of the session this client had before it lost the connection: that session
+    /// is continued by this one. Media may follow at once, with session id 0.
+    #[prost(bytes = "bytes", tag = "8")]
+    pub ticket: ::prost::bytes::Bytes,
+    /// How control messages to this client may be compressed.
+    #[prost(enumeration = "Compression", repeated, tag = "9")]
+    pub decompresses: ::prost::alloc::vec::Vec<i32>,
 }
 /// Server to client, the answer to Hello.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -364,11 +371,39 @@ pub struct Welcome {
     pub session_timeout_ms: u32,
     #[prost(uint32, tag = "8")]
     pub max_packet_bytes: u32,
-    /// 16 random bytes known to this client only.
-    #[prost(bytes = "bytes", tag = "9")]
-    pub session_secret: ::prost::bytes::Bytes,
     #[prost(message, optional, tag = "10")]
     pub roster: ::core::option::Option<Roster>,
+    /// Whether Hello.ticket was taken: this session continues an earlier one.
+    #[prost(bool, tag = "11")]
+    pub resumed: bool,
+}
+/// Server to client: for Hello.ticket after a lost connection. Comes behind Welcome, and again long
+/// before it expires; the newest one counts.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Ticket {
+    /// Opaque; good for one use, and a secret of this client.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub ticket: ::prost::bytes::Bytes,
+}
+/// Server to client: the session is closed for this reason unless the client mends its ways.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Warning {
+    /// As in Close.
+    #[prost(uint32, tag = "1")]
+    pub code: u32,
+    #[prost(string, tag = "2")]
+    pub text: ::prost::alloc::string::String,
+}
+/// Server to client: another control message, for clients that named the compression in Hello.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Compressed {
+    #[prost(enumeration = "Compression", tag = "1")]
+    pub compression: i32,
+    /// Bytes of the encoded Control once decompressed. A receiver takes no more than that.
+    #[prost(uint32, tag = "2")]
+    pub size: u32,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub data: ::prost::bytes::Bytes,
 }
 /// Client to server: what this receiver wants. Replaces the previous one as a whole.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -551,6 +586,9 @@ pub struct Close {
     /// The server is going away: other servers will take this session at once.
     #[prost(bool, tag = "4")]
     pub r#move: bool,
+    /// Origins of such servers, as in /config.json, where the server knows any.
+    #[prost(string, repeated, tag = "5")]
+    pub servers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Both ways; answered with Pong carrying the same token.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -594,6 +632,33 @@ impl MediaKind {
             "VIDEO" => Some(Self::Video),
             "SCREEN" => Some(Self::Screen),
             "SCREEN_AUDIO" => Some(Self::ScreenAudio),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Compression {
+    Unspecified = 0,
+    /// RFC 8878.
+    Zstd = 1,
+}
+impl Compression {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "COMPRESSION_UNSPECIFIED",
+            Self::Zstd => "ZSTD",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "COMPRESSION_UNSPECIFIED" => Some(Self::Unspecified),
+            "ZSTD" => Some(Self::Zstd),
             _ => None,
         }
     }

@@ -8,6 +8,11 @@ pub(super) fn window() -> Window {
     web_sys::window().expect("a page has a window")
 }
 
+/// Milliseconds since the page was loaded.
+pub(super) fn now() -> f64 {
+    window().performance().map_or(0.0, |clock| clock.now())
+}
+
 pub(super) fn element(id: &str) -> Option<Element> {
     window().document()?.get_element_by_id(id)
 }

@@ -1,7 +1,7 @@
 //! The page of a call: holds its state and gives each part what it shows.
 
 use videocall_client::web::{
-    Call, Connection, ContentHint, Event, JoinOptions, Participant, Quality, Source,
+    Call, Connection, ContentHint, Event, JoinOptions, Participants, Quality, Source,
     TransportPreference, Warning,
     devices::{self, DeviceKind},
 };
@@ -12,13 +12,17 @@ use yew::prelude::*;
 use yew_ui::announce;
 
 use super::{
-    Context, browser,
+    Context,
+    banner::Banner,
+    browser,
     controls::{Action, Controls},
     devices::LocalTracks,
     icons::{Icon, icon},
     left::Why,
-    panels::{Help, Panel, People, QualitySign, SettingsPanel, StatisticsPanel},
+    panels::{Help, Panel, QualitySign, SettingsPanel},
+    people::People,
     stage::{Layout, Stage},
+    statistics::StatisticsPanel,
     support,
 };
 
@@ -58,7 +62,7 @@ pub(crate) struct CallPage {
     tracks: LocalTracks,
     screen: Option<MediaStreamTrack>,
     muted: bool,
-    participants: Vec<Participant>,
+    participants: Participants,
     /// Who came and went last, for those who do not see it.
     told: String,
     speakers: Vec<u64>,
@@ -96,7 +100,7 @@ impl Component for CallPage {
             own_session: 0,
             tracks,
             screen: None,
-            participants: Vec::new(),
+            participants: Participants::default(),
             told: String::new(),
             speakers: Vec::new(),
             quality: Quality::Unknown,
@@ -161,14 +165,14 @@ impl Component for CallPage {
                     <h1 title={ctx.props().meeting.clone()}>{ &ctx.props().meeting }</h1>
                     <QualitySign quality={self.quality} />
                 </header>
-                { self.banner() }
+                <Banner call={self.call.clone()} connection={self.connection.clone()} joined={self.own_session != 0} />
                 <p class="sr-only" role="status" data-testid="announcement">{ &self.told }</p>
                 <div class="call-body">
                     <main class="stage" ref={self.stage.clone()}>
                         <Stage call={self.call.clone()} own_session={self.own_session} own_name={ctx.props().name.clone()}
                             camera={self.tracks.camera.clone()} screen={self.screen.clone()} muted={self.muted}
                             participants={self.participants.clone()} speakers={self.speakers.clone()} layout={self.layout}
-                            pinned={self.pinned} pin={ctx.link().callback(Msg::Pin)} size={self.size} visible={self.visible} />
+                            pinned={self.pinned} pin={ctx.link().callback(Msg::Pin)} size={self.size} visible={self.visible} {texts} />
                         { self.alone(ctx) }
                     </main>
                     { self.panel(ctx) }
@@ -311,9 +315,6 @@ impl CallPage {
             }
             Event::Roster(participants) => {
                 support::tell_participants(participants.len());
-                if self.participants == participants {
-                    return false;
-                }
                 self.tell(&participants);
                 self.participants = participants;
             }
@@ -502,29 +503,15 @@ impl CallPage {
         changed
     }
 
-    fn tell(&mut self, participants: &[Participant]) {
-        let people = |of: &[Participant]| -> Vec<(u64, String)> {
-            let person = |p: &Participant| (p.session_id, p.display_name.clone());
-            of.iter().map(person).collect()
-        };
+    fn tell(&mut self, participants: &Participants) {
+        fn people(of: &Participants) -> Vec<(u64, &str)> {
+            of.iter()
+                .map(|it| (it.session_id, &*it.display_name))
+                .collect()
+        }
         let (before, after) = (people(&self.participants), people(participants));
         if let Some(told) = announce::changes(self.context.language, &before, &after) {
             self.told = told;
-        }
-    }
-
-    fn banner(&self) -> Html {
-        let texts = self.context.texts();
-        match &self.connection {
-            Connection::Connecting => html! {
-                <div class="banner" role="status"><span class="spinner small" aria-hidden="true"></span>{ texts.joining }</div>
-            },
-            Connection::Reconnecting { .. } => html! {
-                <div class="banner warning" role="alert" data-testid="reconnecting-banner">
-                    <span class="spinner small" aria-hidden="true"></span>{ texts.reconnecting }
-                </div>
-            },
-            _ => Html::default(),
         }
     }
 

@@ -18,6 +18,7 @@ pub(crate) enum Icon {
     Close,
     Pin,
     Copy,
+    Pause,
     Previous,
     Next,
 }
@@ -57,6 +58,7 @@ impl Icon {
             Self::Copy => {
                 "M9 9h10a1 1 0 0 1 1 1v10a1 1 0 0 1-1 1H9a1 1 0 0 1-1-1V10a1 1 0 0 1 1-1zM5 15H4a1 1 0 0 1-1-1V4a1 1 0 0 1 1-1h10a1 1 0 0 1 1 1v1"
             }
+            Self::Pause => "M9 6v12M15 6v12",
             Self::Previous => "M15 5l-7 7 7 7",
             Self::Next => "M9 5l7 7-7 7",
         }

@@ -1,7 +1,7 @@
 //! The page after a meeting.
 
-use videocall_types::close::CloseReason;
 use yew::prelude::*;
+use yew_ui::reason;
 
 use super::{chrome::Frame, use_app};
 
@@ -30,23 +30,14 @@ pub(crate) fn LeftPage(props: &LeftProps) -> Html {
         Why::Left => (texts.left, None, "left-page"),
         Why::Failed(text) => (
             texts.ended,
-            Some((texts.reason_other, text.clone())),
+            Some((texts.reason_other, Some(text.as_str()))),
             "error-state",
         ),
-        Why::Closed { code, text } => {
-            let reason = match code.and_then(CloseReason::from_code) {
-                Some(CloseReason::Unauthorized) => texts.reason_unauthorized,
-                Some(CloseReason::Removed) => texts.reason_removed,
-                Some(CloseReason::MeetingEnded) => texts.reason_meeting_ended,
-                Some(CloseReason::Replaced) => texts.reason_replaced,
-                Some(CloseReason::ProtocolError | CloseReason::Unsupported) => {
-                    texts.reason_protocol
-                }
-                Some(CloseReason::RateLimitExceeded) => texts.reason_rate,
-                _ => texts.reason_other,
-            };
-            (texts.ended, Some((reason, text.clone())), "error-state")
-        }
+        Why::Closed { code, text } => (
+            texts.ended,
+            Some((reason::words(*code, texts), reason::detail(*code, text))),
+            "error-state",
+        ),
     };
     let rejoin = props.rejoin.reform(|_: MouseEvent| ());
     let home = props.home.reform(|_: MouseEvent| ());
@@ -54,9 +45,11 @@ pub(crate) fn LeftPage(props: &LeftProps) -> Html {
         <Frame>
             <section class="card center" data-testid={test_id}>
                 <h1>{ title }</h1>
-                if let Some((reason, text)) = detail {
-                    <p role="alert">{ reason }</p>
-                    <p class="quiet">{ text }</p>
+                if let Some((words, text)) = detail {
+                    <p role="alert">{ words }</p>
+                    if let Some(text) = text {
+                        <p class="quiet">{ text }</p>
+                    }
                 }
                 <div class="row">
                     <button class="button primary" onclick={rejoin}>{ texts.rejoin }</button>

@@ -1,5 +1,6 @@
 //! The pages and how one leads to another.
 
+mod banner;
 mod browser;
 mod call;
 mod chrome;
@@ -8,10 +9,12 @@ mod devices;
 mod icons;
 mod left;
 mod panels;
+mod people;
 mod prejoin;
 mod settings;
 mod stage;
 mod start;
+mod statistics;
 mod support;
 mod tile;
 

@@ -1,12 +1,20 @@
-//! The stage: all pictures, in a grid or around one that matters most.
+//! The stage: all pictures, in pages of a grid or around one that matters most.
 
-use videocall_client::web::{Call, Participant, Quality, StreamState};
+use std::{rc::Rc, time::Duration};
+
+use videocall_client::web::{Call, Participant, Participants, Quality, StreamState};
 use videocall_types::ids::MediaKind;
-use web_sys::MediaStreamTrack;
+use wasm_bindgen::{JsCast, prelude::Closure};
+use web_sys::{Element, KeyboardEvent, MediaStreamTrack};
 use yew::prelude::*;
-use yew_ui::grid;
+use yew_ui::{
+    grid,
+    i18n::Texts,
+    order::{Order, Person, Spotlight},
+};
 
 use super::{
+    browser,
     icons::{Icon, icon},
     tile::{Picture, Tile},
     use_app,
@@ -14,10 +22,13 @@ use super::{
 
 /// Space between tiles, in CSS pixels.
 const GAP: f64 = 8.0;
+/// Height of what turns pages, below them.
+const PAGES: f64 = 52.0;
 /// Share of the stage for the strip beside the large picture.
 const STRIP: f64 = 0.18;
-/// Tiles in the strip at most.
+/// Tiles in the strip at most, and how long each is at least.
 const STRIP_TILES: usize = 6;
+const STRIP_TILE: (f64, f64) = (104.0, 62.0);
 
 /// How pictures are arranged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,61 +46,88 @@ pub(crate) struct StageProps {
     pub(crate) camera: Option<MediaStreamTrack>,
     pub(crate) screen: Option<MediaStreamTrack>,
     pub(crate) muted: bool,
-    pub(crate) participants: Vec<Participant>,
+    pub(crate) participants: Participants,
     pub(crate) speakers: Vec<u64>,
     pub(crate) layout: Layout,
     pub(crate) pinned: Option<(u64, MediaKind)>,
     pub(crate) pin: Callback<(u64, MediaKind)>,
     pub(crate) size: (f64, f64),
     pub(crate) visible: bool,
+    pub(crate) texts: &'static Texts,
 }
 
 /// Something to show.
-struct Item {
-    session: u64,
-    kind: MediaKind,
-    name: String,
-    label: String,
-    picture: Picture,
-    live: bool,
-    muted: bool,
-    poor: bool,
+#[derive(Clone)]
+enum Item {
+    OwnScreen(MediaStreamTrack),
+    OwnCamera,
+    Of(Rc<Participant>, MediaKind),
+}
+
+impl Item {
+    /// Whose, and what.
+    fn key(&self, props: &StageProps) -> (u64, MediaKind) {
+        match self {
+            Self::OwnScreen(_) => (props.own_session, MediaKind::Screen),
+            Self::OwnCamera => (props.own_session, MediaKind::Video),
+            Self::Of(participant, kind) => (participant.session_id, *kind),
+        }
+    }
+
+    fn is_remote_screen(&self) -> bool {
+        matches!(self, Self::Of(_, MediaKind::Screen))
+    }
+}
+
+/// What lasts from one rendering to the next.
+#[derive(Default)]
+struct Memory {
+    order: Order,
+    spotlight: Spotlight,
 }
 
 #[component]
 pub(crate) fn Stage(props: &StageProps) -> Html {
     let page = use_state(|| 0usize);
-    let texts = use_app().texts();
-    let items = items(props, texts);
+    let memory = use_mut_ref(Memory::default);
     let (width, height) = props.size;
-    if width < 1.0 || height < 1.0 {
+    let has_room = width >= 1.0 && height >= 1.0;
+    let page_size = grid::page_size(width, height - PAGES, GAP);
+    // Without what is beside it the front is the first page.
+    let screens = screens(props);
+    let large = has_room.then(|| large(props, &screens, &mut memory.borrow_mut().spotlight));
+    let large = large.flatten();
+    let strip = strip_tiles(width, height);
+    let front = if large.is_some() { strip } else { page_size }.saturating_sub(1 + screens.len());
+    let others = others(props, &mut memory.borrow_mut().order, front);
+    let count = screens.len() + others.len() + 1;
+    let pages = match large {
+        Some(_) => 1,
+        None if count <= grid::page_size(width, height, GAP) => 1,
+        None => count.div_ceil(page_size),
+    };
+    let shown = (*page).min(pages - 1);
+    use_page_keys(shown, pages, page.setter());
+    if !has_room {
         return Html::default();
     }
-    let large = large(props, &items);
-    let body = match large {
+    // Oneself is at the end of the first page.
+    let own_at = (screens.len() + others.len()).min(match (&large, pages) {
+        (Some(_), _) => strip - 1,
+        (None, 1) => count,
+        (None, _) => page_size - 1,
+    });
+    let mut items: Vec<Item> = screens.into_iter().chain(others).collect();
+    items.insert(own_at.min(items.len()), Item::OwnCamera);
+    let body = match large.and_then(|of| items.iter().position(|item| item.key(props) == of)) {
         Some(large) => around(props, &items, large, width, height),
+        None if pages == 1 => tiles(props, &items, width, height),
         None => {
-            let size = grid::page_size(width, height, GAP);
-            let pages = items.len().div_ceil(size).max(1);
-            let shown = (*page).min(pages - 1);
-            let here: Vec<&Item> = items.iter().skip(shown * size).take(size).collect();
-            let fit = grid::fit(here.len(), width, height, GAP);
-            let turn = |to: usize| {
-                let page = page.clone();
-                Callback::from(move |_: MouseEvent| page.set(to))
-            };
+            let here = items.chunks(page_size).nth(shown).unwrap_or_default();
             html! {
                 <>
-                    <div class="grid" style={format!("grid-template-columns:repeat({}, {:.1}px)", fit.columns, fit.width)}>
-                        { for here.into_iter().map(|item| tile(props, item, fit.width, fit.height)) }
-                    </div>
-                    if pages > 1 {
-                        <nav class="pages">
-                            <button class="round small" disabled={shown == 0} aria-label={texts.previous_page} onclick={turn(shown.saturating_sub(1))}>{ icon(Icon::Previous) }</button>
-                            <span>{ format!("{} / {pages}", shown + 1) }</span>
-                            <button class="round small" disabled={shown + 1 == pages} aria-label={texts.next_page} onclick={turn(shown + 1)}>{ icon(Icon::Next) }</button>
-                        </nav>
-                    }
+                    { tiles(props, here, width, height - PAGES) }
+                    <Pages {shown} {pages} turn={let page = page.clone(); Callback::from(move |to| page.set(to))} />
                 </>
             }
         }
@@ -97,96 +135,133 @@ pub(crate) fn Stage(props: &StageProps) -> Html {
     html! { <div class="stage-body">{ body }</div> }
 }
 
-/// Screens, then the others, then oneself.
-fn items(props: &StageProps, texts: &yew_ui::i18n::Texts) -> Vec<Item> {
-    let mut items = Vec::new();
-    if let Some(screen) = &props.screen {
-        items.push(Item {
-            session: props.own_session,
-            kind: MediaKind::Screen,
-            name: props.own_name.clone(),
-            label: format!("{} {} ({})", texts.screen_of, props.own_name, texts.you),
-            picture: Picture::Own(Some(screen.clone())),
-            live: true,
-            muted: false,
-            poor: false,
+/// Page Up and Page Down turn pages, but where they scroll something.
+#[hook]
+fn use_page_keys(shown: usize, pages: usize, turn: UseStateSetter<usize>) {
+    use_effect_with((shown, pages), move |&(shown, pages)| {
+        let listener = Closure::<dyn FnMut(web_sys::Event)>::new(move |event: web_sys::Event| {
+            let target = event.target().and_then(|it| it.dyn_into::<Element>().ok());
+            let elsewhere = target.is_some_and(|it| it.closest(".panel").ok().flatten().is_some());
+            let key = event.dyn_ref::<KeyboardEvent>().map(KeyboardEvent::key);
+            let to = match key.as_deref() {
+                Some("PageDown") => shown + 1,
+                Some("PageUp") => shown.wrapping_sub(1),
+                _ => return,
+            };
+            if to < pages && !elsewhere {
+                event.prevent_default();
+                turn.set(to);
+            }
         });
+        browser::on_window("keydown", listener.as_ref());
+        move || browser::off_window("keydown", listener.as_ref())
+    });
+}
+
+#[derive(Properties, PartialEq)]
+struct PagesProps {
+    shown: usize,
+    pages: usize,
+    turn: Callback<usize>,
+}
+
+/// Turns pages.
+#[component]
+fn Pages(props: &PagesProps) -> Html {
+    let texts = use_app().texts();
+    let &PagesProps { shown, pages, .. } = props;
+    let turn = |to: usize| props.turn.reform(move |_: MouseEvent| to);
+    let words = texts.page_of.replace("{page}", &(shown + 1).to_string());
+    let words = words.replace("{pages}", &pages.to_string());
+    html! {
+        <nav class="pages" aria-label={texts.pages}>
+            <button class="round small" data-testid="previous-page" disabled={shown == 0} aria-label={texts.previous_page}
+                title={format!("{} (Page Up)", texts.previous_page)} onclick={turn(shown.saturating_sub(1))}>{ icon(Icon::Previous) }</button>
+            <span aria-hidden="true" data-testid="page-number">{ format!("{} / {pages}", shown + 1) }</span>
+            <span class="sr-only" role="status">{ words }</span>
+            <button class="round small" data-testid="next-page" disabled={shown + 1 == pages} aria-label={texts.next_page}
+                title={format!("{} (Page Down)", texts.next_page)} onclick={turn(shown + 1)}>{ icon(Icon::Next) }</button>
+        </nav>
     }
-    let remote = |participant: &Participant, kind| {
-        let state = if kind == MediaKind::Screen {
-            participant.screen
-        } else {
-            participant.camera
-        };
-        let name = participant.display_name.clone();
-        Some(Item {
-            session: participant.session_id,
-            kind,
-            label: if kind == MediaKind::Screen {
-                format!("{} {name}", texts.screen_of)
-            } else {
-                name.clone()
-            },
-            name,
-            picture: Picture::Remote(props.call.clone()?),
-            live: state == StreamState::Live,
-            muted: kind == MediaKind::Video && participant.microphone != StreamState::Live,
-            poor: participant.quality == Quality::Poor,
-        })
+}
+
+/// Screens that are shared, one's own first.
+fn screens(props: &StageProps) -> Vec<Item> {
+    let own = props.screen.iter().cloned().map(Item::OwnScreen);
+    let shared = |it: &&Rc<Participant>| it.screen != StreamState::Absent;
+    let others = props.participants.iter().filter(shared);
+    own.chain(others.map(|it| Item::Of(it.clone(), MediaKind::Screen)))
+        .collect()
+}
+
+/// The others, those first who should be seen.
+fn others(props: &StageProps, order: &mut Order, front: usize) -> Vec<Item> {
+    let person = |it: &Rc<Participant>| Person {
+        session: it.session_id,
+        camera: it.camera == StreamState::Live,
     };
-    let screens = props
+    let people: Vec<Person> = props.participants.iter().map(person).collect();
+    let now = Duration::from_secs_f64(browser::now() / 1000.0);
+    let places = order.update(now, &people, &props.speakers, front);
+    let by_session: std::collections::HashMap<u64, &Rc<Participant>> = props
         .participants
         .iter()
-        .filter(|p| p.screen != StreamState::Absent);
-    items.extend(screens.filter_map(|p| remote(p, MediaKind::Screen)));
-    items.extend(
-        props
-            .participants
-            .iter()
-            .filter_map(|p| remote(p, MediaKind::Video)),
-    );
-    items.push(Item {
-        session: props.own_session,
-        kind: MediaKind::Video,
-        name: props.own_name.clone(),
-        label: format!("{} ({})", props.own_name, texts.you),
-        picture: Picture::Own(props.camera.clone()),
-        live: props.camera.is_some(),
-        muted: props.muted,
-        poor: false,
-    });
-    items
+        .map(|it| (it.session_id, it))
+        .collect();
+    let found = places.iter().filter_map(|session| by_session.get(session));
+    found
+        .map(|&it| Item::Of(it.clone(), MediaKind::Video))
+        .collect()
 }
 
 /// What is shown large: what is pinned, a screen, or in speaker view who speaks.
-fn large(props: &StageProps, items: &[Item]) -> Option<usize> {
-    let at = |session, kind| {
-        items
-            .iter()
-            .position(|item| item.session == session && item.kind == kind)
+fn large(
+    props: &StageProps,
+    screens: &[Item],
+    spotlight: &mut Spotlight,
+) -> Option<(u64, MediaKind)> {
+    let is_here = |session| props.participants.iter().any(|it| it.session_id == session);
+    let spoken = spotlight.update(&props.speakers, is_here);
+    let exists = |(session, kind): &(u64, MediaKind)| match kind {
+        MediaKind::Screen => screens.iter().any(|it| it.key(props) == (*session, *kind)),
+        _ => *session == props.own_session || is_here(*session),
     };
-    let pinned = props.pinned.and_then(|(session, kind)| at(session, kind));
-    let screen = || {
-        items.iter().position(|item| {
-            item.kind == MediaKind::Screen && matches!(item.picture, Picture::Remote(_))
-        })
-    };
+    let screen = || screens.iter().find(|it| it.is_remote_screen());
     let speaker = || {
-        let others = |session: &&u64| **session != props.own_session;
-        let speaking = props
-            .speakers
-            .iter()
-            .find(others)
-            .and_then(|&s| at(s, MediaKind::Video));
-        speaking.or((items.len() > 1).then_some(0))
+        let first = props.participants.first().map(|it| it.session_id);
+        Some((spoken.or(first)?, MediaKind::Video))
     };
-    pinned.or_else(screen).or_else(|| {
-        if props.layout == Layout::Speaker {
-            speaker()
-        } else {
-            None
-        }
-    })
+    props
+        .pinned
+        .filter(exists)
+        .or_else(|| Some(screen()?.key(props)))
+        .or_else(|| match props.layout {
+            Layout::Speaker => speaker(),
+            Layout::Grid => None,
+        })
+}
+
+fn tiles(props: &StageProps, items: &[Item], width: f64, height: f64) -> Html {
+    let fit = grid::fit(items.len(), width, height, GAP);
+    let columns = format!(
+        "grid-template-columns:repeat({}, {:.1}px);height:{height:.1}px",
+        fit.columns, fit.width
+    );
+    html! {
+        <div class="grid" style={columns}>
+            { for items.iter().map(|item| tile(props, item, fit.width, fit.height)) }
+        </div>
+    }
+}
+
+/// How many tiles the strip has room for.
+fn strip_tiles(width: f64, height: f64) -> usize {
+    let (length, least) = if width > height {
+        (height, STRIP_TILE.1)
+    } else {
+        (width, STRIP_TILE.0)
+    };
+    (((length + GAP) / (least + GAP)) as usize).clamp(1, STRIP_TILES)
 }
 
 /// One large, a strip of others beside it, or below on a narrow screen.
@@ -197,7 +272,7 @@ fn around(props: &StageProps, items: &[Item], large: usize, width: f64, height: 
         .enumerate()
         .filter(|(at, _)| *at != large)
         .map(|(_, item)| item)
-        .take(STRIP_TILES)
+        .take(strip_tiles(width, height))
         .collect();
     let strip = if others.is_empty() {
         0.0
@@ -229,12 +304,53 @@ fn around(props: &StageProps, items: &[Item], large: usize, width: f64, height: 
 }
 
 fn tile(props: &StageProps, item: &Item, width: f64, height: f64) -> Html {
-    let pinned = props.pinned == Some((item.session, item.kind));
+    let (session, kind) = item.key(props);
+    let pinned = props.pinned == Some((session, kind));
+    let speaking = kind == MediaKind::Video && props.speakers.contains(&session);
+    let texts = props.texts;
+    let screen_of = |name: &str| format!("{} {name}", texts.screen_of);
+    let own = format!("{} ({})", props.own_name, texts.you);
+    let (name, label, picture, live, muted) = match item {
+        Item::OwnScreen(track) => (
+            &props.own_name,
+            screen_of(&own),
+            Picture::Own(Some(track.clone())),
+            true,
+            false,
+        ),
+        Item::OwnCamera => (
+            &props.own_name,
+            own,
+            Picture::Own(props.camera.clone()),
+            props.camera.is_some(),
+            props.muted,
+        ),
+        Item::Of(it, kind) => {
+            let Some(call) = &props.call else {
+                return Html::default();
+            };
+            let (label, state) = match kind {
+                MediaKind::Screen => (screen_of(&it.display_name), it.screen),
+                _ => (it.display_name.clone(), it.camera),
+            };
+            let muted = *kind == MediaKind::Video && it.microphone != StreamState::Live;
+            let live = state == StreamState::Live;
+            (
+                &it.display_name,
+                label,
+                Picture::Remote(call.clone()),
+                live,
+                muted,
+            )
+        }
+    };
+    let (paused, poor) = match item {
+        Item::Of(it, MediaKind::Screen) => (it.screen_paused, false),
+        Item::Of(it, _) => (it.camera_paused, it.quality == Quality::Poor),
+        _ => (false, false),
+    };
     html! {
-        <Tile key={format!("{}-{}", item.session, item.kind as i32)} session={item.session} kind={item.kind}
-            name={item.name.clone()} label={item.label.clone()} picture={item.picture.clone()} live={item.live}
-            muted={item.muted} poor={item.poor} {pinned} {width} {height} visible={props.visible}
-            speaking={item.kind == MediaKind::Video && props.speakers.contains(&item.session)}
-            pin={props.pin.clone()} />
+        <Tile key={format!("{session}-{}", kind as i32)} {session} {kind} name={name.clone()} {label} {picture} {live} {muted}
+            {paused} poor={poor || paused} {pinned} {width} {height} visible={props.visible} {speaking} pin={props.pin.clone()} />
     }
 }

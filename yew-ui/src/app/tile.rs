@@ -34,6 +34,8 @@ pub(crate) struct TileProps {
     pub(crate) speaking: bool,
     pub(crate) pinned: bool,
     pub(crate) poor: bool,
+    /// Whether the path is too slow for the picture.
+    pub(crate) paused: bool,
     pub(crate) visible: bool,
     pub(crate) width: f64,
     pub(crate) height: f64,
@@ -54,8 +56,14 @@ pub(crate) fn Tile(props: &TileProps) -> Html {
     let texts = use_app().texts();
     let video = use_node_ref();
     let view = use_mut_ref(|| None::<View>);
+    // Until the first frame is there, and while none comes, one sees whom it will show.
+    let has_frame = use_state(|| false);
+    let on_frame = {
+        let has_frame = has_frame.clone();
+        Callback::from(move |_: Event| has_frame.set(true))
+    };
     {
-        let (video, view) = (video.clone(), view.clone());
+        let (video, view, has_frame) = (video.clone(), view.clone(), has_frame.setter());
         let of = (props.session, props.kind, props.live, props.picture.clone());
         use_effect_with(of, move |(session, kind, live, picture)| {
             if let Some(element) = video.cast::<HtmlVideoElement>() {
@@ -67,7 +75,10 @@ pub(crate) fn Tile(props: &TileProps) -> Html {
                     Picture::Remote(_) => {}
                 }
             }
-            move || drop(view.borrow_mut().take())
+            move || {
+                drop(view.borrow_mut().take());
+                has_frame.set(false);
+            }
         });
     }
     {
@@ -107,11 +118,16 @@ pub(crate) fn Tile(props: &TileProps) -> Html {
         }
     });
     html! {
-        <figure class={classes} data-testid="tile" data-session={props.session.to_string()} data-kind={kind} data-name={props.name.clone()}
+        <figure class={classes} data-testid="tile" data-paused={props.paused.then_some("true")} data-session={props.session.to_string()} data-kind={kind} data-name={props.name.clone()}
             style={format!("width:{:.1}px;height:{:.1}px", props.width, props.height)}>
-            <video ref={video} autoplay=true playsinline=true muted=true class={(!props.live).then_some("hidden")} />
-            if !props.live {
-                <span class="initials" aria-hidden="true">{ initials(&props.name) }</span>
+            <video ref={video} autoplay=true playsinline=true muted=true onloadeddata={on_frame} class={(!props.live).then_some("hidden")} />
+            if !props.live || props.paused || !*has_frame {
+                <div class="cover">
+                    <span class="initials" aria-hidden="true">{ initials(&props.name) }</span>
+                    if props.live && props.paused {
+                        <p class="paused" role="status" title={texts.picture_paused}>{ icon(Icon::Pause) }<span>{ texts.picture_paused }</span></p>
+                    }
+                </div>
             }
             { pin }
             <figcaption>

@@ -1,6 +1,7 @@
 //! What the session tells.
 
 use videocall_types::{
+    close::CloseReason,
     ids::MediaKind,
     packet::PayloadError,
     wire::{LayerDemand, MediaPacket, Message},
@@ -11,7 +12,7 @@ use super::{
 };
 use crate::{
     core::session::{Event as SessionEvent, MediaIn},
-    web::protocol::{Event, Participant, Quality, Report, StreamState},
+    web::protocol::{Event, Report},
 };
 
 pub(super) fn handle(shared: &Shared, event: SessionEvent) {
@@ -20,6 +21,8 @@ pub(super) fn handle(shared: &Shared, event: SessionEvent) {
         SessionEvent::Joined(session) => {
             let engine = &mut *shared.borrow_mut();
             engine.meter.joined(js::now());
+            engine.views.forget_pauses();
+            engine.roster.restart();
             engine.servers.joined(&engine.server);
             let Some(link) = &engine.link else { return };
             let transport = link.transport();
@@ -32,13 +35,20 @@ pub(super) fn handle(shared: &Shared, event: SessionEvent) {
         SessionEvent::Reconnecting {
             attempt,
             wait,
+            close,
             reason,
             retry_after,
+            servers,
         } => {
             let engine = &mut *shared.borrow_mut();
-            engine
-                .servers
-                .failed(js::now(), &engine.server, retry_after);
+            let now = js::now();
+            engine.servers.failed(now, &engine.server, retry_after);
+            engine.servers.learn(&servers);
+            engine.servers.recommended(&servers);
+            engine.session.set_has_others(engine.servers.has_others());
+            let open_at = engine.servers.open_at();
+            engine.session.wait_until(open_at);
+            let wait = wait.max(open_at.saturating_sub(now));
             if let Some(link) = engine.link.take() {
                 link.close();
             }
@@ -47,18 +57,27 @@ pub(super) fn handle(shared: &Shared, event: SessionEvent) {
             tell(Event::Connection(Connection::Reconnecting {
                 attempt,
                 wait_ms,
+                code: close.map(CloseReason::code),
                 reason,
             }));
         }
+        // Sessions of programs without a browser tell it.
+        SessionEvent::Budget(_) => {}
         SessionEvent::Closed { reason, text } => {
             let mut engine = shared.borrow_mut();
             engine.leave();
             let code = reason.map(|reason| reason.code());
             tell(Event::Connection(Connection::Closed { code, text }));
         }
+        // What is sent here is what people publish; there is nothing for them to do about it.
+        SessionEvent::Warned { text, .. } => web_sys::console::warn_1(&text.into()),
         SessionEvent::Roster => roster(shared),
-        SessionEvent::Speakers(sessions) => tell(Event::Speakers(sessions)),
+        SessionEvent::Speakers(sessions) => {
+            shared.borrow_mut().views.set_speakers(&sessions);
+            tell(Event::Speakers(sessions));
+        }
         SessionEvent::Media(media) => receive(shared, media),
+        SessionEvent::Forwarding(state) => shared.borrow_mut().forwarding(&state),
         SessionEvent::Demand(demand) => apply_demand(shared, &demand),
         SessionEvent::KeyframeWanted(request) => {
             let kind = request.kind();
@@ -94,15 +113,18 @@ fn receive(shared: &Shared, media: MediaIn) {
     let mut engine = shared.borrow_mut();
     let key = (session.get(), routing.kind);
     let now = js::now();
+    if routing.is_audio() || engine.views.is_shown(key) {
+        engine.reception.arrived(now, session, &routing);
+    }
     if routing.is_audio() {
         let engine = &mut *engine;
         if !engine.heard.contains_key(&key) {
             let Some(slot) = engine.voices.take(key) else {
                 return;
             };
-            engine
-                .heard
-                .insert(key, AudioReceiver::new(engine.this.clone(), key, slot));
+            let concealed = engine.voices.concealed(slot);
+            let receiver = AudioReceiver::new(engine.this.clone(), key, slot, concealed);
+            engine.heard.insert(key, receiver);
             report(&Report::Voices(engine.voices.list()));
         }
         if let (Some(sound), Ok(packet)) = (engine.heard.get_mut(&key), decode(payload)) {
@@ -111,11 +133,7 @@ fn receive(shared: &Shared, media: MediaIn) {
         return;
     }
     // What nobody shows any more may still be on its way.
-    let shown = engine
-        .views
-        .values()
-        .any(|view| (view.session, view.kind) == key);
-    if !shown {
+    if !engine.views.is_shown(key) {
         return;
     }
     let engine = &mut *engine;
@@ -136,8 +154,7 @@ pub(super) fn decode(payload: bytes::Bytes) -> Result<MediaPacket, PayloadError>
 }
 
 fn roster(shared: &Shared) {
-    let mut engine = shared.borrow_mut();
-    let engine = &mut *engine;
+    let engine = &mut *shared.borrow_mut();
     let present = |session: u64, kind: MediaKind| {
         engine
             .session
@@ -161,32 +178,7 @@ fn roster(shared: &Shared) {
     if !gone.is_empty() {
         report(&Report::Voices(engine.voices.list()));
     }
-    tell_roster(engine);
-}
-
-pub(super) fn tell_roster(engine: &super::Engine) {
-    let participants = engine.session.roster().iter().map(|participant| {
-        let state = |kind: MediaKind| match participant
-            .streams
-            .iter()
-            .find(|stream| stream.kind() == kind)
-        {
-            None => StreamState::Absent,
-            Some(stream) if stream.muted => StreamState::Muted,
-            Some(_) => StreamState::Live,
-        };
-        Participant {
-            session_id: participant.session_id,
-            display_name: participant.display_name.clone(),
-            away: participant.away,
-            microphone: state(MediaKind::Audio),
-            camera: state(MediaKind::Video),
-            screen: state(MediaKind::Screen),
-            quality: engine
-                .pictures
-                .get(&(participant.session_id, MediaKind::Video))
-                .map_or(Quality::Unknown, VideoReceiver::quality),
-        }
-    });
-    tell(Event::Roster(participants.collect()));
+    engine.roster.changed();
+    // At once if that may be: until then one seems to be alone.
+    engine.tell_roster(js::now());
 }

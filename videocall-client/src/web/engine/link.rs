@@ -13,7 +13,10 @@ use web_sys::Response;
 
 use super::{websocket::WebSocketLink, webtransport::WebTransportLink};
 use crate::{
-    core::session::{Delivery, Transmit},
+    core::{
+        select::Placement,
+        session::{Delivery, Transmit},
+    },
     web::{
         js,
         protocol::{Transport, TransportPreference},
@@ -30,9 +33,15 @@ pub(super) struct ServerConfig {
     pub(super) websocket_url: Option<String>,
     #[serde(default)]
     pub(super) webtransport: Vec<WebTransportAddress>,
+    /// Origin by which all know this server.
+    #[serde(default)]
+    pub(super) origin: Option<String>,
     /// Origins of the installation's other servers.
     #[serde(default)]
     pub(super) servers: Vec<String>,
+    /// Which of them.
+    #[serde(default)]
+    pub(super) placement: Placement,
 }
 
 #[derive(Clone, Debug, Deserialize)]

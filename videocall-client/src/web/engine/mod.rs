@@ -6,9 +6,11 @@ mod publish_audio;
 mod publish_video;
 mod receive_audio;
 mod receive_video;
+mod roster;
 mod servers;
 mod statistics;
 mod track;
+mod views;
 mod voices;
 mod websocket;
 mod webtransport;
@@ -23,7 +25,7 @@ use std::{
 use js_sys::SharedArrayBuffer;
 use videocall_types::{
     ids::{MediaKind, SessionId},
-    wire::{PublishState, Subscribe, Want},
+    wire::{ForwardState, PublishState, Subscribe},
 };
 use wasm_bindgen::{JsCast, JsValue, prelude::Closure};
 use wasm_bindgen_futures::spawn_local;
@@ -35,33 +37,24 @@ use self::{
     publish_video::VideoPublisher,
     receive_audio::AudioReceiver,
     receive_video::VideoReceiver,
+    roster::RosterTeller,
     statistics::Meter,
+    views::Views,
     voices::Voices,
 };
 use super::{
     js,
     protocol::{Command, Connection, Event, Report, Source, TransportPreference},
 };
-use crate::core::{select::Selection, session::Session};
+use crate::core::{reception::Reception, select::Selection, session::Session};
 
 /// How often buffers are looked at.
 const TICK_MS: f64 = 10.0;
 /// Pictures that are decoded at once.
 const RECEIVERS: usize = 64;
-/// Views of the page.
-const VIEWS: usize = 256;
 
 /// What all parts share.
 type Shared = Rc<RefCell<Engine>>;
-
-struct View {
-    session: u64,
-    kind: MediaKind,
-    width: u32,
-    height: u32,
-    visible: bool,
-    writer: js::Writer,
-}
 
 struct Engine {
     this: Weak<RefCell<Engine>>,
@@ -76,9 +69,11 @@ struct Engine {
     attempt: u32,
     cameras: HashMap<Source, VideoPublisher>,
     sounds: HashMap<Source, AudioPublisher>,
+    reception: Reception,
     pictures: HashMap<(u64, MediaKind), VideoReceiver>,
     heard: HashMap<(u64, MediaKind), AudioReceiver>,
-    views: HashMap<u32, View>,
+    views: Views,
+    roster: RosterTeller,
     voices: Voices,
     output_latency: Duration,
     meter: Meter,
@@ -151,7 +146,7 @@ fn start(command: Command, data: &JsValue) {
     let engine = Rc::new_cyclic(|this| {
         RefCell::new(Engine {
             this: this.clone(),
-            servers: Selection::new(origin.clone()),
+            servers: Selection::new(origin.clone(), &meeting),
             server: origin,
             path,
             preference: transport,
@@ -160,9 +155,11 @@ fn start(command: Command, data: &JsValue) {
             attempt: 0,
             cameras: HashMap::new(),
             sounds: HashMap::new(),
+            reception: Reception::default(),
             pictures: HashMap::new(),
             heard: HashMap::new(),
-            views: HashMap::new(),
+            views: Views::default(),
+            roster: RosterTeller::default(),
             voices: Voices::new(&memory),
             output_latency: Duration::ZERO,
             meter: Meter::new(js::now()),
@@ -319,40 +316,14 @@ impl Engine {
                 view,
                 session,
                 kind,
-            } => {
-                let writer = stream.clone().unchecked_into::<js::Writable>().writer();
-                if let (Ok(writer), Ok(kind)) = (writer, MediaKind::try_from(kind))
-                    && self.views.len() < VIEWS
-                {
-                    let view_of = View {
-                        session,
-                        kind,
-                        width: 0,
-                        height: 0,
-                        visible: true,
-                        writer,
-                    };
-                    self.views.insert(view, view_of);
-                    self.subscribe();
-                }
-            }
+            } => self.views.attach(view, session, kind, stream),
             Command::Resize {
                 view,
                 width,
                 height,
                 visible,
-            } => {
-                if let Some(view) = self.views.get_mut(&view) {
-                    (view.width, view.height, view.visible) = (width, height, visible);
-                    self.subscribe();
-                }
-            }
-            Command::Detach { view } => {
-                if let Some(view) = self.views.remove(&view) {
-                    js::ignore(view.writer.abort());
-                    self.subscribe();
-                }
-            }
+            } => self.views.resize(view, width, height, visible),
+            Command::Detach { view } => self.views.detach(view),
             Command::OutputLatency { ms } => {
                 self.output_latency = Duration::from_secs_f64(ms.clamp(0.0, 1000.0) / 1000.0);
             }
@@ -363,7 +334,7 @@ impl Engine {
                     statistics,
                 });
             }
-            Command::Online => self.session.try_now(),
+            Command::TryNow => self.session.try_now(),
             Command::Leave => self.leave(),
         }
     }
@@ -408,42 +379,34 @@ impl Engine {
         self.session.set_publish(PublishState { streams });
     }
 
-    /// Tells the server what is shown and how large.
+    /// Tells the server what is shown and how large, if that changed.
     fn subscribe(&mut self) {
-        let mut wants: Vec<Want> = Vec::new();
-        for view in self.views.values().filter(|view| view.visible) {
-            let same = |want: &&mut Want| {
-                want.session_id == view.session && want.kind == i32::from(view.kind)
-            };
-            match wants.iter_mut().find(same) {
-                Some(want) => {
-                    want.width = want.width.max(view.width);
-                    want.height = want.height.max(view.height);
-                }
-                None => wants.push(Want {
-                    session_id: view.session,
-                    kind: view.kind.into(),
-                    width: view.width.max(1),
-                    height: view.height.max(1),
-                    // Screens first, then what is large.
-                    priority: if view.kind == MediaKind::Screen {
-                        1 << 20
-                    } else {
-                        view.height
-                    },
-                    ..Want::default()
-                }),
-            }
-        }
-        wants.sort_by_key(|want| (std::cmp::Reverse(want.priority), want.session_id));
-        wants.truncate(RECEIVERS);
-        let wanted = |&(session, kind): &(u64, MediaKind)| {
-            wants
-                .iter()
-                .any(|want| want.session_id == session && want.kind == i32::from(kind))
+        let Some(wants) = self.views.changed_wants() else {
+            return;
         };
-        self.pictures.retain(|key, _| wanted(key));
+        let reception = &mut self.reception;
+        self.pictures.retain(|&(session, kind), _| {
+            let wanted = views::is_wanted(&wants, session, kind);
+            if let Some(session) = SessionId::new(session).filter(|_| !wanted) {
+                reception.paused(session, kind);
+            }
+            wanted
+        });
         self.session.set_subscribe(Subscribe { all: false, wants });
+    }
+
+    /// The server told what it sends of a picture.
+    fn forwarding(&mut self, state: &ForwardState) {
+        self.views.forwarding(state);
+        if state.spatial.is_some() {
+            return;
+        }
+        if let Some(session) = SessionId::new(state.session_id) {
+            self.reception.paused(session, state.kind());
+        }
+        if let Some(picture) = self.pictures.get_mut(&(state.session_id, state.kind())) {
+            picture.pause();
+        }
     }
 
     fn tick(&mut self) {
@@ -451,22 +414,25 @@ impl Engine {
         if self.session.deadline().is_some_and(|at| at <= now) {
             self.session.handle_timeout(now);
         }
-        let mut keyframes = Vec::new();
+        self.subscribe();
         for (&(session, kind), picture) in &mut self.pictures {
             let heard = self.heard.get(&(session, sound_of(kind)));
             picture.hear(
                 heard.and_then(|sound| self.voices.heard(sound.slot(), now + self.output_latency)),
             );
-            if picture.tick(now, self.views.values()) {
-                keyframes.push((session, kind));
+            let ticked = picture.tick(now, &mut self.views);
+            let Some(session) = SessionId::new(session) else {
+                continue;
+            };
+            if let Some(routing) = ticked.shown {
+                self.reception.shown(now, session, &routing);
             }
-        }
-        for (session, kind) in keyframes {
-            if let Some(session) = SessionId::new(session) {
+            if ticked.wants_keyframe {
                 self.session.request_keyframe(session, kind);
             }
         }
         self.each_second(now);
+        self.tell_roster(now);
     }
 
     fn leave(&mut self) {

@@ -1,6 +1,6 @@
 //! The sound of one participant on its way in.
 
-use std::{cell::RefCell, rc::Weak};
+use std::{cell::RefCell, rc::Weak, time::Duration};
 
 use bytes::Bytes;
 use js_sys::{Float32Array, Uint8Array};
@@ -10,8 +10,15 @@ use wasm_bindgen::{JsCast, JsValue, prelude::Closure};
 use super::{
     Engine,
     js::{self, AudioData, AudioDecoder, EncodedAudioChunk, Later},
+    receive_video::share,
 };
-use crate::{core::audio::AudioBuffer, web::protocol::ReceiveStatistics};
+use crate::{
+    core::{audio::AudioBuffer, reception::Figures as Received},
+    web::protocol::ReceiveStatistics,
+};
+
+/// Sound in a packet.
+const PACKET: Duration = Duration::from_millis(20);
 
 pub(super) struct AudioReceiver {
     engine: Weak<RefCell<Engine>>,
@@ -22,6 +29,11 @@ pub(super) struct AudioReceiver {
     ready: Vec<crate::core::audio::AudioPacket>,
     packets: u32,
     bytes: usize,
+    /// Samples that the voice had made up before it was ours.
+    concealed_before: u32,
+    /// How much sound was made up or missing as of the last second.
+    told: Duration,
+    received: Received,
     shown: (f64, f64),
 }
 
@@ -38,11 +50,19 @@ impl Drop for Decoder {
 }
 
 impl AudioReceiver {
-    pub(super) fn new(engine: Weak<RefCell<Engine>>, key: (u64, MediaKind), slot: u32) -> Self {
+    pub(super) fn new(
+        engine: Weak<RefCell<Engine>>,
+        key: (u64, MediaKind),
+        slot: u32,
+        concealed_before: u32,
+    ) -> Self {
         Self {
             engine,
             key,
             slot,
+            concealed_before,
+            told: Duration::ZERO,
+            received: Received::default(),
             buffer: AudioBuffer::default(),
             decoder: None,
             ready: Vec::new(),
@@ -86,7 +106,15 @@ impl AudioReceiver {
         }
     }
 
-    pub(super) fn each_second(&mut self, seconds: f64) {
+    /// How much sound was made up or missing since the last call.
+    pub(super) fn newly_concealed(&mut self, concealed: u32) -> Duration {
+        let (_, made_up) = self.played_and_concealed(concealed);
+        let before = std::mem::replace(&mut self.told, made_up);
+        made_up.saturating_sub(before)
+    }
+
+    pub(super) fn each_second(&mut self, seconds: f64, received: Received) {
+        self.received = received;
         self.shown = (
             f64::from(self.packets) / seconds,
             self.bytes as f64 * 8.0 / seconds,
@@ -94,11 +122,21 @@ impl AudioReceiver {
         (self.packets, self.bytes) = (0, 0);
     }
 
-    pub(super) fn lost(&self) -> u64 {
-        self.buffer.lost
+    /// For how long there was sound, and how long of that it was made up or missing. `concealed` is
+    /// the voice's count of samples.
+    pub(super) fn played_and_concealed(&self, concealed: u32) -> (Duration, Duration) {
+        let packets = |count: u64| PACKET * u32::try_from(count).unwrap_or(u32::MAX);
+        let samples = concealed.saturating_sub(self.concealed_before);
+        let made_up = Duration::from_micros(u64::from(samples) * 1000 / 48);
+        let missing = packets(self.buffer.lost);
+        (
+            packets(self.buffer.received) + missing + made_up,
+            made_up + missing,
+        )
     }
 
-    pub(super) fn statistics(&self, delay_ms: f64) -> ReceiveStatistics {
+    pub(super) fn statistics(&self, delay_ms: f64, concealed: u32) -> ReceiveStatistics {
+        let (played, made_up) = self.played_and_concealed(concealed);
         ReceiveStatistics {
             session_id: self.key.0,
             kind: self.key.1.label().to_owned(),
@@ -106,7 +144,9 @@ impl AudioReceiver {
             fps: self.shown.0,
             bitrate_bps: self.shown.1,
             jitter_ms: delay_ms,
-            lost: self.buffer.lost,
+            interarrival_jitter_ms: f64::from(self.received.jitter_us) / 1000.0,
+            lost: self.received.lost,
+            impaired_share: share(made_up, played),
             ..ReceiveStatistics::default()
         }
     }

@@ -8,20 +8,20 @@ use videocall_types::{ids::MediaKind, view::Routing};
 use wasm_bindgen::{JsCast, JsValue, prelude::Closure};
 
 use super::{
-    Engine, View, events,
+    Engine, Views, events,
     js::{self, EncodedVideoChunk, Later, VideoDecoder, VideoFrame},
 };
 use crate::{
-    core::{timing::Timing, video::VideoBuffer},
+    core::{reception::Figures as Received, timing::Timing, video::VideoBuffer},
     web::protocol::{Quality, ReceiveStatistics},
 };
 
 /// Decoded frames that wait to be shown; the decoder has few to give.
 const DECODED: usize = 12;
-/// A picture that stands longer is frozen.
-const FREEZE: Duration = Duration::from_millis(200);
 /// Frames that a decoder may have before it.
 const QUEUE: u32 = 30;
+/// Frames within the decoder and behind it.
+const DECODING: usize = QUEUE as usize + 2 * DECODED;
 
 pub(super) struct VideoReceiver {
     engine: Weak<RefCell<Engine>>,
@@ -32,6 +32,8 @@ pub(super) struct VideoReceiver {
     codec: String,
     /// With their capture times.
     decoded: VecDeque<(u64, VideoFrame)>,
+    /// Headers of the frames that were given to the decoder and not shown yet.
+    decoding: VecDeque<Routing>,
     shown_at: Option<Duration>,
     size: (u32, u32),
     figures: Figures,
@@ -43,11 +45,20 @@ struct Figures {
     bytes: usize,
     fps: f64,
     bitrate: f64,
-    freezes: u32,
-    freezes_before: u32,
+    /// For how long there was a picture, since the start.
+    watched: Duration,
+    /// As of the last second and of the one before it.
+    reception: (Received, Received),
     offset_ms: Option<f32>,
     delay_ms: Option<f64>,
     first_shown: Option<Duration>,
+}
+
+/// What came of a tick.
+pub(super) struct Ticked {
+    /// The frame that is shown from now on.
+    pub(super) shown: Option<Routing>,
+    pub(super) wants_keyframe: bool,
 }
 
 struct Decoder {
@@ -80,6 +91,7 @@ impl VideoReceiver {
             decoder: None,
             codec: String::new(),
             decoded: VecDeque::new(),
+            decoding: VecDeque::new(),
             shown_at: None,
             size: (0, 0),
             figures: Figures::default(),
@@ -143,7 +155,14 @@ impl VideoReceiver {
             ("timestamp", (routing.capture_us as f64).into()),
             ("data", Uint8Array::from(&media.data[..]).into()),
         ]));
-        chunk.and_then(|chunk| decoder.decode(&chunk)).is_ok()
+        let given = chunk.and_then(|chunk| decoder.decode(&chunk)).is_ok();
+        if given {
+            if self.decoding.len() >= DECODING {
+                self.decoding.pop_front();
+            }
+            self.decoding.push_back(*routing);
+        }
+        given
     }
 
     fn decoded(&mut self, frame: VideoFrame) {
@@ -160,12 +179,8 @@ impl VideoReceiver {
         self.buffer.restart(now);
     }
 
-    /// Shows what is due. Returns whether a keyframe is needed.
-    pub(super) fn tick<'a>(
-        &mut self,
-        now: Duration,
-        views: impl Iterator<Item = &'a View>,
-    ) -> bool {
+    /// Shows what is due, and says what to tell of it.
+    pub(super) fn tick(&mut self, now: Duration, views: &mut Views) -> Ticked {
         self.decode_ready(now);
         // Half a tick early is nearer than half a tick late.
         let soon = now + Duration::from_millis(5);
@@ -178,20 +193,19 @@ impl VideoReceiver {
                 late.close();
             }
         }
+        let mut shown = None;
         if let Some((capture_us, frame)) = due.flatten() {
             self.show(now, capture_us, &frame, views);
+            shown = self.header(capture_us);
         }
-        self.buffer.wants_keyframe(now)
+        Ticked {
+            shown,
+            wants_keyframe: self.buffer.wants_keyframe(now),
+        }
     }
 
-    fn show<'a>(
-        &mut self,
-        now: Duration,
-        capture_us: u64,
-        frame: &VideoFrame,
-        views: impl Iterator<Item = &'a View>,
-    ) {
-        for view in views.filter(|view| (view.session, view.kind) == self.key && view.visible) {
+    fn show(&mut self, now: Duration, capture_us: u64, frame: &VideoFrame, views: &mut Views) {
+        for view in views.of(self.key) {
             // A view that does not take frames has enough of them.
             if view.writer.desired_size().unwrap_or(0.0) > 0.0 {
                 let copy = js::get(frame, "clone");
@@ -202,19 +216,38 @@ impl VideoReceiver {
             }
         }
         frame.close();
+        views.shown(self.key);
         let figures = &mut self.figures;
         figures.frames += 1;
         figures.first_shown.get_or_insert(now);
         figures.offset_ms = self.timing.offset_to_audio_ms(now, capture_us);
         let delay = now.as_micros() as f64 - capture_us as f64;
         figures.delay_ms = (delay.abs() < 10e6).then_some(delay / 1000.0);
-        if self
-            .shown_at
-            .is_some_and(|before| now.saturating_sub(before) > FREEZE)
-        {
-            figures.freezes += 1;
+        if let Some(before) = self.shown_at {
+            figures.watched += now.saturating_sub(before);
         }
         self.shown_at = Some(now);
+    }
+
+    /// The header of a frame that is shown now; those before it are not shown any more.
+    fn header(&mut self, capture_us: u64) -> Option<Routing> {
+        while let Some(routing) = self.decoding.pop_front() {
+            if routing.capture_us >= capture_us {
+                return (routing.capture_us == capture_us).then_some(routing);
+            }
+        }
+        None
+    }
+
+    /// Nothing comes for a while on purpose: that is no freeze.
+    pub(super) fn pause(&mut self) {
+        self.shown_at = None;
+    }
+
+    /// For how long there was a picture, and how long of that it stood still.
+    pub(super) fn watched_and_frozen(&self) -> (Duration, Duration) {
+        let still = self.figures.reception.0.impaired;
+        (self.figures.watched.max(still), still)
     }
 
     pub(super) fn first_shown(&self) -> Option<Duration> {
@@ -222,7 +255,8 @@ impl VideoReceiver {
     }
 
     pub(super) fn quality(&self) -> Quality {
-        match self.figures.freezes - self.figures.freezes_before {
+        let (now, before) = &self.figures.reception;
+        match now.freezes.saturating_sub(before.freezes) {
             _ if self.shown_at.is_none() => Quality::Unknown,
             0 => Quality::Good,
             1 => Quality::Fair,
@@ -230,15 +264,17 @@ impl VideoReceiver {
         }
     }
 
-    pub(super) fn each_second(&mut self, seconds: f64) {
+    pub(super) fn each_second(&mut self, seconds: f64, received: Received) {
         let figures = &mut self.figures;
         figures.fps = f64::from(figures.frames) / seconds;
         figures.bitrate = figures.bytes as f64 * 8.0 / seconds;
         (figures.frames, figures.bytes) = (0, 0);
-        figures.freezes_before = figures.freezes;
+        figures.reception = (received, figures.reception.0);
     }
 
     pub(super) fn statistics(&self) -> ReceiveStatistics {
+        let received = self.figures.reception.0;
+        let (watched, frozen) = self.watched_and_frozen();
         ReceiveStatistics {
             session_id: self.key.0,
             kind: self.key.1.label().to_owned(),
@@ -249,12 +285,22 @@ impl VideoReceiver {
             fps: self.figures.fps,
             bitrate_bps: self.figures.bitrate,
             jitter_ms: self.timing.jitter_ms().into(),
-            lost: self.buffer.dropped,
-            freezes: self.figures.freezes,
+            interarrival_jitter_ms: f64::from(received.jitter_us) / 1000.0,
+            lost: received.lost,
+            freezes: received.freezes,
+            impaired_share: share(frozen, watched),
             av_offset_ms: self.figures.offset_ms.map(f64::from),
             capture_to_display_ms: self.figures.delay_ms,
         }
     }
+}
+
+/// A part of a time; 0 before there is any.
+pub(super) fn share(part: Duration, whole: Duration) -> f64 {
+    if whole.is_zero() {
+        return 0.0;
+    }
+    (part.as_secs_f64() / whole.as_secs_f64()).min(1.0)
 }
 
 impl Decoder {

@@ -22,23 +22,28 @@ const OTHER_ANSWERS_MS: f64 = 150.0;
 /// The server to join at now, and where its doors are. It is the engine's current server from here
 /// on, also if it does not answer.
 pub(super) async fn choose(shared: &Shared) -> Result<(String, ServerConfig), String> {
-    let first = pick(shared);
+    let mut first = pick(shared);
     let config = config_of(&first).await?;
     let to_measure = {
-        let servers = &mut shared.borrow_mut().servers;
+        let engine = &mut *shared.borrow_mut();
+        let servers = &mut engine.servers;
+        servers.set_placement(config.placement);
         servers.learn(&config.servers);
+        if let Some(origin) = &config.origin
+            && servers.name(&first, origin)
+        {
+            first.clone_from(origin);
+        }
+        engine.session.set_has_others(servers.has_others());
         servers.to_measure(js::now())
     };
-    if to_measure.is_empty() {
-        return Ok((first, config));
-    }
     measure(shared, to_measure).await;
-    let nearest = pick(shared);
-    if nearest == first {
+    let chosen = pick(shared);
+    if chosen == first {
         return Ok((first, config));
     }
-    let config = config_of(&nearest).await?;
-    Ok((nearest, config))
+    let config = config_of(&chosen).await?;
+    Ok((chosen, config))
 }
 
 fn pick(shared: &Shared) -> String {
@@ -57,6 +62,9 @@ async fn config_of(origin: &str) -> Result<ServerConfig, String> {
 
 /// Measures all at once. Waiting for one that is far would cost more than it could ever save.
 async fn measure(shared: &Shared, origins: Vec<String>) {
+    if origins.is_empty() {
+        return;
+    }
     let mut asked: FuturesUnordered<_> = origins
         .iter()
         .map(|origin| async move { (origin, link::measure(origin).await) })

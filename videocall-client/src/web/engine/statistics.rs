@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use videocall_types::wire::{ReceiverReport, StreamReport};
+use videocall_types::ids::{MediaKind, SessionId};
 
-use super::{Engine, Link, events, tell};
+use super::{Engine, Link, receive_video::share, tell};
 use crate::web::protocol::{Event, Quality, Statistics};
 
 /// What goes over the link.
@@ -59,18 +59,12 @@ impl Engine {
             meter.received as f64 * 8.0 / seconds,
         );
         (meter.sent, meter.received) = (0, 0);
+        self.report_reception(now, seconds);
         self.tell_quality();
-        self.report_reception(seconds);
         self.cameras
             .values_mut()
             .for_each(|camera| camera.each_second(seconds));
         self.sounds
-            .values_mut()
-            .for_each(|sound| sound.each_second(seconds));
-        self.pictures
-            .values_mut()
-            .for_each(|picture| picture.each_second(seconds));
-        self.heard
             .values_mut()
             .for_each(|sound| sound.each_second(seconds));
     }
@@ -100,36 +94,41 @@ impl Engine {
         let quality = match worst.max() {
             Some(3) => Quality::Poor,
             Some(2) => Quality::Fair,
+            // A picture that is left out is not frozen, but a path that carries all is better.
+            _ if self.views.any_paused() => Quality::Poor,
             _ if self.session.is_joined() => Quality::Good,
             _ => Quality::Unknown,
         };
         if quality != self.meter.quality {
             self.meter.quality = quality;
             tell(Event::OwnQuality(quality));
-            events::tell_roster(self);
         }
+        // How well each picture comes is told with the roster.
+        self.roster.changed();
     }
 
-    fn report_reception(&mut self, seconds: f64) {
-        let pictures = self.pictures.values().map(|picture| picture.statistics());
-        let sounds = self.heard.values().map(|sound| sound.statistics(0.0));
-        let streams = pictures
-            .chain(sounds)
-            .map(|of| StreamReport {
-                session_id: of.session_id,
-                spatial: of.spatial,
-                received: (of.fps * seconds) as u32,
-                lost: of.lost.min(u32::MAX.into()) as u32,
-                jitter_us: (of.jitter_ms * 1000.0) as u32,
-                ..StreamReport::default()
-            })
-            .collect();
-        self.session.report(ReceiverReport {
-            interval_ms: (seconds * 1000.0) as u32,
-            streams,
-            available_bps: 0,
-            rtt_ms: self.session.rtt().map_or(0, |rtt| rtt.as_millis() as u32),
-        });
+    /// Tells the server how everything came in, and notes it for the person.
+    fn report_reception(&mut self, now: Duration, seconds: f64) {
+        let reception = &mut self.reception;
+        for (&(session, kind), sound) in &mut self.heard {
+            let length = sound.newly_concealed(self.voices.concealed(sound.slot()));
+            if let Some(session) = SessionId::new(session).filter(|_| !length.is_zero()) {
+                reception.concealed(session, kind, length);
+            }
+        }
+        let report = reception.report(now, self.session.rtt());
+        self.session.report(report);
+        let received = |&(session, kind): &(u64, MediaKind)| {
+            let session = SessionId::new(session);
+            let figures = session.and_then(|session| reception.figures(session, kind));
+            figures.unwrap_or_default()
+        };
+        for (key, picture) in &mut self.pictures {
+            picture.each_second(seconds, received(key));
+        }
+        for (key, sound) in &mut self.heard {
+            sound.each_second(seconds, received(key));
+        }
     }
 
     pub(super) fn statistics(&self) -> Statistics {
@@ -149,9 +148,7 @@ impl Engine {
             .collect();
         let heard = self.heard.values().map(|sound| {
             let delay = self.voices.buffered_ms(sound.slot());
-            let mut figures = sound.statistics(delay);
-            figures.lost = sound.lost();
-            figures
+            sound.statistics(delay, self.voices.concealed(sound.slot()))
         });
         let receive = self
             .pictures
@@ -159,7 +156,19 @@ impl Engine {
             .map(|picture| picture.statistics())
             .chain(heard)
             .collect();
+        let sum = |parts: &mut dyn Iterator<Item = (Duration, Duration)>| {
+            let (whole, part) = parts.fold(<(Duration, Duration)>::default(), |sum, of| {
+                (sum.0 + of.0, sum.1 + of.1)
+            });
+            (!whole.is_zero()).then(|| share(part, whole))
+        };
+        let voices = &self.voices;
         Statistics {
+            frozen_share: sum(&mut self.pictures.values().map(|it| it.watched_and_frozen())),
+            concealed_share: sum(&mut self
+                .heard
+                .values()
+                .map(|it| it.played_and_concealed(voices.concealed(it.slot())))),
             transport: self.link.as_ref().map(Link::transport),
             session_id: self.session.id().map(|id| id.get()),
             rtt_ms: self.session.rtt().map(|rtt| rtt.as_secs_f64() * 1000.0),

@@ -7,7 +7,7 @@ mod view;
 
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     rc::Rc,
 };
 
@@ -27,7 +27,8 @@ use self::output::Output;
 use super::{
     js,
     protocol::{
-        Command, ContentHint, Event, Report, Source, Statistics, TransportPreference, Warning,
+        Command, ContentHint, Event, Participants, Report, RosterChange, Source, Statistics,
+        TransportPreference, Warning,
     },
 };
 
@@ -61,6 +62,7 @@ struct Inner {
     own_session: Cell<u64>,
     next_id: Cell<u32>,
     statistics: RefCell<HashMap<u32, oneshot::Sender<Statistics>>>,
+    participants: RefCell<Participants>,
     on_event: Box<dyn Fn(Event)>,
     left: Cell<bool>,
 }
@@ -104,6 +106,7 @@ impl Call {
             own_session: Cell::new(0),
             next_id: Cell::new(1),
             statistics: RefCell::default(),
+            participants: RefCell::default(),
             on_event: Box::new(on_event),
             left: Cell::new(false),
         });
@@ -235,6 +238,11 @@ impl Call {
         receiver.await.ok()
     }
 
+    /// Tries again at once to come back, without waiting for the time that was told.
+    pub fn try_now(&self) {
+        self.inner.post(&Command::TryNow, None, false);
+    }
+
     /// Leaves. The last thing that is told is that the connection is closed.
     pub fn leave(&self) {
         if self.inner.left.replace(true) {
@@ -255,7 +263,7 @@ impl Call {
         let weak = Rc::downgrade(&self.inner);
         let on_online = Closure::<dyn FnMut()>::new(move || {
             if let Some(inner) = weak.upgrade() {
-                inner.post(&Command::Online, None, false);
+                inner.post(&Command::TryNow, None, false);
             }
         });
         if let Some(window) = web_sys::window() {
@@ -309,6 +317,11 @@ impl Inner {
                 }
                 (self.on_event)(event);
             }
+            Report::Roster(change) => {
+                let participants = changed(&self.participants.borrow(), change);
+                *self.participants.borrow_mut() = participants.clone();
+                (self.on_event)(Event::Roster(participants));
+            }
             Report::Statistics {
                 request,
                 statistics,
@@ -320,4 +333,21 @@ impl Inner {
             Report::Voices(voices) => *self.voices.borrow_mut() = voices.into_iter().collect(),
         }
     }
+}
+
+/// The participants after a change; who did not change is shared.
+fn changed(before: &Participants, change: RosterChange) -> Participants {
+    let mut changed: HashMap<u64, _> = change
+        .changed
+        .iter()
+        .map(|participant| (participant.session_id, Rc::new(participant.clone())))
+        .collect();
+    let left: HashSet<u64> = change.left.into_iter().collect();
+    let stay = before.iter().filter(|it| !left.contains(&it.session_id));
+    let mut after: Vec<_> = stay
+        .map(|it| changed.remove(&it.session_id).unwrap_or_else(|| it.clone()))
+        .collect();
+    let came = change.changed.iter();
+    after.extend(came.filter_map(|it| changed.remove(&it.session_id)));
+    Rc::new(after)
 }

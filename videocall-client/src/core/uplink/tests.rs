@@ -1,0 +1,178 @@
+//! The estimate against a simulated path: a queue that is emptied at a steady rate.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const STEP: Duration = Duration::from_millis(10);
+/// Frames a second, and bytes of their framing.
+const FRAME: Duration = Duration::from_millis(40);
+
+/// A sender that always sends what it may, at most `most` bits a second, over a path.
+struct Path {
+    uplink: Uplink,
+    now: Duration,
+    capacity: f64,
+    round_trip: Duration,
+    most: f64,
+    /// When each packet was sent, how large it is, and what is left of it.
+    queue: std::collections::VecDeque<(Duration, usize, f64)>,
+    next_frame: Duration,
+    /// Longest wait of the last second of each run.
+    longest: Duration,
+}
+
+impl Path {
+    fn new(capacity: f64, round_trip_ms: u64) -> Self {
+        Self {
+            uplink: Uplink::default(),
+            now: Duration::ZERO,
+            capacity,
+            round_trip: Duration::from_millis(round_trip_ms),
+            most: 2_500_000.0,
+            queue: Default::default(),
+            next_frame: Duration::ZERO,
+            longest: Duration::ZERO,
+        }
+    }
+
+    fn run(&mut self, seconds: f64) -> f64 {
+        let end = self.now + Duration::from_secs_f64(seconds);
+        self.longest = Duration::ZERO;
+        while self.now < end {
+            self.now += STEP;
+            self.send();
+            self.carry();
+            let oldest = self.queue.front().map(|(at, ..)| self.now - *at);
+            self.uplink.tick(self.now, None, oldest);
+        }
+        self.uplink.bps() as f64
+    }
+
+    fn send(&mut self) {
+        if self.now < self.next_frame {
+            return;
+        }
+        self.next_frame += FRAME;
+        let bps = (self.uplink.bps() as f64).min(self.most);
+        let bytes = (bps * FRAME.as_secs_f64() / 8.0) as usize;
+        self.uplink.sent(self.now, bytes);
+        self.queue.push_back((self.now, bytes, bytes as f64 * 8.0));
+    }
+
+    fn carry(&mut self) {
+        let mut bits = self.capacity * STEP.as_secs_f64();
+        while let Some((at, bytes, left)) = self.queue.front_mut() {
+            let taken = bits.min(*left);
+            *left -= taken;
+            bits -= taken;
+            if *left > 0.0 {
+                break;
+            }
+            let wait = self.now - *at + self.round_trip;
+            self.longest = self.longest.max(wait);
+            self.uplink.delivered(self.now, *bytes);
+            self.uplink.waited(self.now, wait);
+            self.queue.pop_front();
+        }
+        // Its owner drops what waited too long, unless it is on its way.
+        let now = self.now;
+        let fresh = |at: Duration| now - at < Duration::from_millis(500);
+        self.queue
+            .retain(|(at, bytes, left)| fresh(*at) || *left < *bytes as f64 * 8.0);
+    }
+}
+
+#[test]
+fn a_wide_path_is_used_within_seconds_and_never_cut() {
+    let mut path = Path::new(50_000_000.0, 30);
+    assert!(path.run(2.0) >= path.most, "{}", path.uplink.bps());
+    path.run(30.0);
+    assert!(path.uplink.found.is_none());
+}
+
+#[test]
+fn a_keyframe_and_a_lost_packet_are_forgiven() {
+    let mut path = Path::new(4_000_000.0, 30);
+    path.run(5.0);
+    let before = path.uplink.bps();
+    for _ in 0..10 {
+        // 200 ms of the path at once.
+        path.queue.push_back((path.now, 100_000, 800_000.0));
+        path.run(3.0);
+    }
+    assert!(path.uplink.bps() >= before);
+}
+
+#[test]
+fn less_is_sent_at_once_when_the_path_gets_narrow_and_more_when_it_gets_wide() {
+    let mut path = Path::new(5_000_000.0, 20);
+    path.run(5.0);
+    path.capacity = 300_000.0;
+    path.run(6.0);
+    assert!(path.uplink.bps() < 330_000, "{}", path.uplink.bps());
+    path.run(20.0);
+    assert!(
+        path.longest < Duration::from_millis(700),
+        "{:?}",
+        path.longest
+    );
+    path.capacity = 5_000_000.0;
+    path.run(60.0);
+    assert!(path.uplink.bps() > 2_000_000, "{}", path.uplink.bps());
+}
+
+#[test]
+fn a_path_that_got_longer_is_not_taken_for_a_narrow_one_for_ever() {
+    let mut path = Path::new(5_000_000.0, 20);
+    path.run(5.0);
+    path.round_trip = Duration::from_millis(250);
+    path.run(60.0);
+    assert!(path.uplink.bps() > 1_500_000, "{}", path.uplink.bps());
+}
+
+#[test]
+fn nothing_sent_proves_nothing() {
+    let mut path = Path::new(300_000.0, 20);
+    path.run(10.0);
+    path.most = 0.0;
+    path.run(120.0);
+    assert!(path.uplink.bps() < 400_000, "{}", path.uplink.bps());
+    path.most = 70_000.0; // Sound alone.
+    path.run(60.0);
+    assert!((150_000..450_000).contains(&path.uplink.bps()));
+}
+
+#[test]
+fn a_meter_forgets_after_half_a_second() {
+    let mut meter = Meter::default();
+    let at = |ms| Duration::from_millis(ms);
+    meter.add(at(50), 1000);
+    meter.add(at(300), 1000);
+    assert_eq!(meter.bps(at(400)), 32_000.0);
+    assert_eq!(meter.bps(at(600)), 16_000.0);
+    assert_eq!(meter.bps(at(100_000)), 0.0);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Whatever a path carries: most of it is used, and no queue stands.
+    #[test]
+    fn the_estimate_settles_below_what_the_path_carries(
+        capacity in 120_000.0..2_400_000.0f64,
+        round_trip_ms in 1..200u64,
+    ) {
+        let mut path = Path::new(capacity, round_trip_ms);
+        path.run(15.0);
+        let mut below = 0;
+        for _ in 0..30 {
+            let bps = path.run(1.0);
+            prop_assert!(bps > capacity * 0.3, "{bps} of {capacity}");
+            below += u32::from(bps < capacity * 1.02);
+            let wait = path.longest.saturating_sub(path.round_trip);
+            prop_assert!(wait < Duration::from_millis(900), "{wait:?}");
+        }
+        prop_assert!(below >= 24, "{below} of 30 seconds");
+    }
+}
