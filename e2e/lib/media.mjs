@@ -3,7 +3,7 @@
 // Picture: the person's colour, a white box that moves, and along the top edge the frame number as
 // 16 black or white cells, so that a test can tell who is seen, that the picture moves, and when a
 // frame was captured. Sound: bursts of the person's tone (noise suppression removes a tone that
-// never pauses).
+// never pauses). With `noise` the picture has a grain, which costs an encoder all bits that it may use.
 import { closeSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -24,7 +24,7 @@ export function mediaFor(person, directory) {
   mkdirSync(directory, { recursive: true });
   const video = join(directory, `${person.name}.y4m`);
   const audio = join(directory, `${person.name}.wav`);
-  writeVideo(video, person.rgb);
+  writeVideo(video, person.rgb, person.noise);
   writeTone(audio, person.tone);
   return { video, audio };
 }
@@ -38,14 +38,16 @@ function yuv([r, g, b]) {
   ].map(Math.round);
 }
 
-function writeVideo(path, rgb) {
+function writeVideo(path, rgb, noise = 0) {
   const file = openSync(path, 'w');
   writeSync(file, `YUV4MPEG2 W${WIDTH} H${HEIGHT} F${FPS}:1 Ip A1:1 C420jpeg\n`);
   const [y, u, v] = yuv(rgb);
   const chroma = (WIDTH / 2) * (HEIGHT / 2);
   const cell = WIDTH / CELLS;
+  // Another part of it in each frame: a camera in the dark.
+  const grain = noise && Buffer.alloc(WIDTH * HEIGHT + WIDTH ** 2).map(() => y + (Math.random() - 0.5) * 2 * noise);
   for (let n = 0; n < SECONDS * FPS; n++) {
-    const luma = Buffer.alloc(WIDTH * HEIGHT, y);
+    const luma = grain ? Buffer.from(grain.subarray((n * 7919) % WIDTH ** 2)).subarray(0, WIDTH * HEIGHT) : Buffer.alloc(WIDTH * HEIGHT, y);
     const us = Buffer.alloc(chroma, u);
     const vs = Buffer.alloc(chroma, v);
     const fill = (x0, y0, w, h, value) => {

@@ -129,12 +129,13 @@ export class Server {
   }
 
   async restart() {
-    const { nats, prefix = [], args = [] } = this.options;
+    const { nats, prefix = [], args = [], hosts = ['127.0.0.1', '[::1]'] } = this.options;
+    const listen = (port) => hosts.map((host) => `${host}:${port}`).join(',');
     this.process = new Process(
       SERVER,
       [
-        '--http-listen', `127.0.0.1:${this.httpPort},[::1]:${this.httpPort}`,
-        '--webtransport-listen', `127.0.0.1:${this.mediaPort},[::1]:${this.mediaPort}`,
+        '--http-listen', listen(this.httpPort),
+        '--webtransport-listen', listen(this.mediaPort),
         '--ui-dir', DIST,
         ...(nats ? ['--nats-url', nats] : []),
         ...args,

@@ -97,7 +97,7 @@ impl Machine {
 }
 
 /// What one thing needs of a bit rate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Claim {
     /// Less is of no use.
     pub least: u64,

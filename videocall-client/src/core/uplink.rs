@@ -149,7 +149,9 @@ impl Uplink {
             return;
         }
         if let Some(cut) = self.cut.filter(|_| self.draining) {
-            self.in_vain += u32::from(wait >= cut.wait.mul_f64(0.8));
+            // A queue gets longer or shorter meanwhile; only a path's own wait stays as it is.
+            let same = wait >= cut.wait.mul_f64(0.85) && wait <= cut.wait.mul_f64(1.15);
+            self.in_vain = if same { self.in_vain + 1 } else { 0 };
         }
         if self.in_vain >= IN_VAIN {
             // Less from us makes no difference: the path is longer now, or others fill it.

@@ -154,7 +154,7 @@ extern "C" {
     #[wasm_bindgen(method, js_name = createBidirectionalStream)]
     pub(crate) fn create_bidirectional_stream(this: &WebTransport) -> Promise;
     #[wasm_bindgen(method, js_name = createUnidirectionalStream)]
-    pub(crate) fn create_unidirectional_stream(this: &WebTransport) -> Promise;
+    pub(crate) fn create_unidirectional_stream(this: &WebTransport, options: &Object) -> Promise;
     #[wasm_bindgen(method, catch)]
     pub(crate) fn close(this: &WebTransport, info: &Object) -> Result<(), JsValue>;
 

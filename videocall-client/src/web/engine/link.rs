@@ -14,6 +14,7 @@ use web_sys::Response;
 use super::{websocket::WebSocketLink, webtransport::WebTransportLink};
 use crate::{
     core::{
+        outbox::Waits,
         select::Placement,
         session::{Delivery, Transmit},
     },
@@ -112,17 +113,39 @@ impl Link {
         }
     }
 
-    /// Sends a packet, or drops one that need not arrive where too much waits. Returns whether it
-    /// was taken.
-    pub(super) fn send(&self, transmit: &Transmit) -> bool {
+    /// Whether it can take more now.
+    pub(super) fn is_ready(&self) -> bool {
         match self {
-            Self::WebSocket(link, _) => link.send(&transmit.bytes, transmit.delivery),
+            Self::WebTransport(link, _) => link.is_ready(),
+            Self::WebSocket(link, _) => link.is_ready(),
+        }
+    }
+
+    /// How it shows that packets wait on the path.
+    pub(super) fn waits(&self) -> Waits {
+        match self {
+            Self::WebTransport(..) => Waits::Acknowledged,
+            Self::WebSocket(..) => Waits::RoundTrips,
+        }
+    }
+
+    /// Sends a packet. Of one on a stream of its own `finished` is told whether it arrived, but
+    /// never before this returns.
+    pub(super) fn send(&self, transmit: &Transmit, finished: impl FnOnce(bool) + 'static) {
+        match self {
+            Self::WebSocket(link, _) => {
+                let taken = link.send(&transmit.bytes);
+                spawn_local(async move { finished(taken) });
+            }
             Self::WebTransport(link, _) => match transmit.delivery {
                 Delivery::Control => link.send_control(&transmit.bytes),
                 Delivery::Datagram if transmit.bytes.len() <= MAX_DATAGRAM_BYTES => {
-                    link.send_datagram(&transmit.bytes)
+                    link.send_datagram(&transmit.bytes);
                 }
-                Delivery::Datagram | Delivery::Stream { .. } => link.send_stream(&transmit.bytes),
+                Delivery::Datagram => link.send_stream(&transmit.bytes, 0, finished),
+                Delivery::Stream { priority } => {
+                    link.send_stream(&transmit.bytes, priority, finished);
+                }
             },
         }
     }

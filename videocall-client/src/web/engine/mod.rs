@@ -46,7 +46,13 @@ use super::{
     js,
     protocol::{Command, Connection, Event, Report, Source, TransportPreference},
 };
-use crate::core::{reception::Reception, select::Selection, session::Session};
+use crate::core::{
+    budget::{Machine, divide},
+    outbox::{Outbox, Outgoing, Waits},
+    reception::Reception,
+    select::Selection,
+    session::Session,
+};
 
 /// How often buffers are looked at.
 const TICK_MS: f64 = 10.0;
@@ -64,6 +70,8 @@ struct Engine {
     path: String,
     preference: TransportPreference,
     session: Session,
+    outbox: Outbox,
+    machine: Machine,
     link: Option<Link>,
     /// Counts attempts, so that one that was given up cannot speak for its successor.
     attempt: u32,
@@ -151,6 +159,8 @@ fn start(command: Command, data: &JsValue) {
             path,
             preference: transport,
             session: Session::new(display_name, client, seed.to_bits()),
+            outbox: Outbox::new(Waits::Acknowledged),
+            machine: Machine::default(),
             link: None,
             attempt: 0,
             cameras: HashMap::new(),
@@ -200,6 +210,27 @@ fn pump(shared: &Shared) {
     }
 }
 
+/// What a link calls when it is done with a picture.
+fn finished(
+    engine: Weak<RefCell<Engine>>,
+    attempt: u32,
+    picture: Option<u64>,
+) -> impl FnOnce(bool) + 'static {
+    move |arrived| {
+        let (Some(shared), Some(picture)) = (engine.upgrade(), picture) else {
+            return;
+        };
+        {
+            let mut engine = shared.borrow_mut();
+            if engine.attempt != attempt {
+                return;
+            }
+            engine.outbox.finished(js::now(), picture, arrived);
+        }
+        pump(&shared);
+    }
+}
+
 /// Opens a link; its packets and its end go to the engine as long as it is the current one.
 fn connect(shared: &Shared) {
     let (attempt, path, preference) = {
@@ -229,6 +260,7 @@ fn connect(shared: &Shared) {
             }
             match opened {
                 Ok(link) => {
+                    engine.outbox.reconnected(js::now(), link.waits());
                     engine.link = Some(link);
                     // The server begins to say what it wants before it says Welcome.
                     for camera in engine.cameras.values_mut() {
@@ -277,14 +309,58 @@ fn sink(shared: &Shared, attempt: u32) -> Sink {
 }
 
 impl Engine {
+    /// Gives the link what it can take now; the rest waits where it can be overtaken.
     fn flush(&mut self) {
+        let now = js::now();
+        if let Some(round_trip) = self.session.take_round_trip() {
+            self.outbox.round_trip(now, round_trip);
+        }
         while let Some(transmit) = self.session.poll_transmit() {
-            if let Some(link) = &self.link
-                && link.send(&transmit)
-            {
-                self.meter.sent(transmit.bytes.len());
+            // With too much control waiting the server is as good as gone; it says so itself.
+            self.outbox.push(now, transmit);
+        }
+        while let Some(link) = self.link.as_ref().filter(|link| link.is_ready()) {
+            let Some(Outgoing { transmit, picture }) = self.outbox.pop(now) else {
+                return;
+            };
+            self.meter.sent(transmit.bytes.len());
+            link.send(
+                &transmit,
+                finished(self.this.clone(), self.attempt, picture),
+            );
+        }
+    }
+
+    /// Looks how the path is, and divides what it carries among pictures: a screen is read, and
+    /// goes first.
+    fn judge(&mut self, now: Duration) {
+        if self.outbox.deadline(now).is_none_or(|at| now < at) {
+            return;
+        }
+        self.outbox.tick(now, self.session.unanswered(now));
+        if self.outbox.wants_round_trips() {
+            self.session.probe(now);
+        }
+        while let Some(request) = self.outbox.poll_keyframe(now) {
+            for camera in self.cameras.values_mut() {
+                if camera.kind() == request.kind() {
+                    camera.request_keyframe(request.spatial);
+                }
             }
         }
+        let bps = self.outbox.pictures_bps(now);
+        let order = [Source::Screen, Source::Camera];
+        let claims = order.map(|source| {
+            let claim = self.cameras.get(&source).map(VideoPublisher::claim);
+            claim.unwrap_or_default()
+        });
+        for (source, bps) in order.iter().zip(divide(bps, &claims)) {
+            if let Some(camera) = self.cameras.get_mut(source) {
+                camera.set_budget(bps);
+            }
+        }
+        // Layers that cannot be sent for long are not offered.
+        self.publish_changed();
     }
 
     fn command(&mut self, command: Command, stream: &JsValue) {
@@ -431,6 +507,7 @@ impl Engine {
                 self.session.request_keyframe(session, kind);
             }
         }
+        self.judge(now);
         self.each_second(now);
         self.tell_roster(now);
     }

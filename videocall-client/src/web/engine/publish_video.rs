@@ -23,7 +23,13 @@ use super::{
     track::{CaptureClock, Track},
 };
 use crate::{
-    core::{ladder, packetizer::Packetizer},
+    core::{
+        budget::Claim,
+        ladder,
+        packetizer::Packetizer,
+        simulcast::{LayerPlan, Simulcast},
+        uplink::FIRST_PICTURES_BPS,
+    },
     web::protocol::{Event, PublishStatistics, Source, Warning},
 };
 
@@ -31,6 +37,12 @@ use crate::{
 const QUEUE: u32 = 2;
 /// Frames a second at most.
 const MAX_FPS: f64 = 30.0;
+/// What a picture counts that an encoder was too busy for, in times between two pictures: more than
+/// two in five, and less is tried.
+const OVERLOADED: f64 = 2.0;
+/// A change of bit rate that is worth telling an encoder, in parts, and how seldom.
+const RATE_STEP: u32 = 10;
+const RATE_PAUSE: Duration = Duration::from_millis(500);
 /// Codecs by preference: what they need of the network, and what encodes quickly.
 const CODECS: [&str; 3] = ["vp09.00.31.08", "vp8", "av01.0.05M.08"];
 
@@ -45,14 +57,18 @@ pub(super) struct VideoPublisher {
     asking: bool,
     detail: bool,
     last_capture_us: u64,
-    demand: u32,
+    /// Bits a second that this may take.
+    budget: u64,
     skipped: u32,
 }
 
 /// The encodings of a picture of one size.
 struct Encoding {
     id: u32,
+    simulcast: Simulcast,
     layers: Vec<Layer>,
+    /// Pictures so far.
+    pictures: u64,
 }
 
 struct Layer {
@@ -68,6 +84,9 @@ struct Layer {
 
 struct Encoder {
     encoder: VideoEncoder,
+    /// What it was configured for, and when.
+    plan: LayerPlan,
+    planned: Duration,
     _output: Later<Closure<dyn FnMut(Chunk, JsValue)>>,
     _error: Later<Closure<dyn FnMut(JsValue)>>,
 }
@@ -90,7 +109,7 @@ impl VideoPublisher {
             asking: false,
             detail,
             last_capture_us: 0,
-            demand: 0,
+            budget: FIRST_PICTURES_BPS,
             skipped: 0,
         }
     }
@@ -117,7 +136,7 @@ impl VideoPublisher {
             kind: self.kind().into(),
             stream_id: stream.id,
             codec: self.codec.clone().unwrap_or_default(),
-            layers: stream.layers.iter().map(|layer| layer.info).collect(),
+            layers: stream.simulcast.offered().to_vec(),
             muted: false,
         })
     }
@@ -126,12 +145,21 @@ impl VideoPublisher {
         let Some(stream) = self.stream.as_mut().filter(|stream| stream.id == stream_id) else {
             return;
         };
-        self.demand = mask;
-        for layer in &mut stream.layers {
-            if mask & 1 << layer.info.spatial == 0 {
-                layer.encoder = None;
-            }
+        stream.simulcast.set_demand(mask);
+        if mask == 0 {
+            stream.stop();
         }
+    }
+
+    /// What this can use of a bit rate.
+    pub(super) fn claim(&self) -> Claim {
+        let stream = self.stream.as_ref();
+        stream.map_or_else(Claim::default, |stream| stream.simulcast.claim())
+    }
+
+    /// Bits a second that this may take from now on.
+    pub(super) fn set_budget(&mut self, bps: u64) {
+        self.budget = bps;
     }
 
     pub(super) fn request_keyframe(&mut self, spatial: u32) {
@@ -143,9 +171,9 @@ impl VideoPublisher {
 
     /// The session is a new one: nobody has anything of this yet.
     pub(super) fn restart(&mut self) {
-        self.demand = 0;
-        for layer in self.stream.iter_mut().flat_map(|stream| &mut stream.layers) {
-            layer.encoder = None;
+        if let Some(stream) = &mut self.stream {
+            stream.simulcast.set_demand(0);
+            stream.stop();
         }
     }
 
@@ -172,14 +200,14 @@ impl VideoPublisher {
     pub(super) fn statistics(&self) -> impl Iterator<Item = PublishStatistics> {
         self.stream
             .iter()
-            .flat_map(|stream| &stream.layers)
-            .map(|layer| PublishStatistics {
+            .flat_map(|stream| stream.layers.iter().map(move |layer| (stream, layer)))
+            .map(|(stream, layer)| PublishStatistics {
                 kind: self.kind().label().to_owned(),
                 spatial: layer.info.spatial,
                 codec: self.codec.clone().unwrap_or_default(),
                 width: layer.info.width,
                 height: layer.info.height,
-                wanted: self.demand & 1 << layer.info.spatial != 0,
+                wanted: stream.simulcast.demand() & 1 << layer.info.spatial != 0,
                 fps: layer.shown.0,
                 bitrate_bps: layer.shown.1,
                 keyframes: layer.keyframes,
@@ -223,13 +251,16 @@ fn take_frame(engine: &mut Engine, source: Source, frame: &VideoFrame) {
         engine.next_stream_id += 1;
         if let Some(camera) = engine.cameras.get_mut(&source) {
             camera.stream = Some(Encoding::new(id, source, width, height));
-            camera.demand = 0;
         }
         engine.publish_changed();
         return;
     }
     camera.last_capture_us = capture_us;
-    camera.encode(frame, capture_us);
+    let now = js::now();
+    let busy = camera.encode(now, frame, capture_us, engine.machine.left_out());
+    engine
+        .machine
+        .encoded(now, if busy { OVERLOADED } else { 0.0 });
 }
 
 /// Asks the browser which codec it encodes.
@@ -246,7 +277,18 @@ fn choose_codec(camera: &mut VideoPublisher, width: u32, height: u32) {
     spawn_local(async move {
         let mut chosen = None;
         for codec in CODECS {
-            let config = config(codec, width & !1, height & !1, 1_000_000, temporal, true);
+            let info = LayerInfo {
+                width: width & !1,
+                height: height & !1,
+                temporal_layers: temporal,
+                ..LayerInfo::default()
+            };
+            let plan = LayerPlan {
+                spatial: 0,
+                bitrate_bps: 1_000_000,
+                half_rate: false,
+            };
+            let config = config(codec, info, plan, true);
             let Ok(promise) = VideoEncoder::is_config_supported(&config) else {
                 continue;
             };
@@ -272,20 +314,18 @@ fn choose_codec(camera: &mut VideoPublisher, width: u32, height: u32) {
     });
 }
 
-fn config(
-    codec: &str,
-    width: u32,
-    height: u32,
-    bitrate: u32,
-    temporal_layers: u32,
-    motion: bool,
-) -> js_sys::Object {
+fn config(codec: &str, info: LayerInfo, plan: LayerPlan, motion: bool) -> js_sys::Object {
+    let fps = if plan.half_rate {
+        MAX_FPS / 2.0
+    } else {
+        MAX_FPS
+    };
     let config = js::object([
         ("codec", codec.into()),
-        ("width", width.into()),
-        ("height", height.into()),
-        ("bitrate", bitrate.into()),
-        ("framerate", MAX_FPS.into()),
+        ("width", info.width.into()),
+        ("height", info.height.into()),
+        ("bitrate", plan.bitrate_bps.into()),
+        ("framerate", fps.into()),
         ("latencyMode", "realtime".into()),
         ("bitrateMode", "variable".into()),
         (
@@ -293,8 +333,8 @@ fn config(
             if motion { "motion" } else { "detail" }.into(),
         ),
     ]);
-    if temporal_layers > 1 {
-        let mode = format!("L1T{temporal_layers}");
+    if info.temporal_layers > 1 {
+        let mode = format!("L1T{}", info.temporal_layers);
         let _ = Reflect::set(&config, &"scalabilityMode".into(), &mode.into());
     }
     config
@@ -306,8 +346,18 @@ impl Encoding {
             Source::Screen => ladder::screen(width, height),
             _ => ladder::camera(width, height),
         };
-        let layers = infos.into_iter().map(Layer::new).collect();
-        Self { id, layers }
+        Self {
+            id,
+            simulcast: Simulcast::new(infos.clone()),
+            layers: infos.into_iter().map(Layer::new).collect(),
+            pictures: 0,
+        }
+    }
+
+    fn stop(&mut self) {
+        for layer in &mut self.layers {
+            layer.encoder = None;
+        }
     }
 }
 
@@ -327,29 +377,41 @@ impl Layer {
 }
 
 impl VideoPublisher {
-    fn encode(&mut self, frame: &VideoFrame, capture_us: u64) {
+    /// Encodes a picture as is planned now; whether an encoder was too busy for it.
+    fn encode(&mut self, now: Duration, frame: &VideoFrame, capture_us: u64, left_out: u8) -> bool {
         let Some(codec) = self.codec.clone() else {
-            return;
+            return false;
         };
-        let (engine, source, demand) = (self.engine.clone(), self.source, self.demand);
+        let (engine, source) = (self.engine.clone(), self.source);
         let motion = source == Source::Camera || !self.detail;
         let Some(stream) = &mut self.stream else {
-            return;
+            return false;
         };
+        stream.pictures += 1;
+        let plan = stream.simulcast.plan(now, self.budget, left_out);
+        let mut busy = false;
         for layer in &mut stream.layers {
-            if demand & 1 << layer.info.spatial == 0 {
-                continue;
-            }
-            if layer.encoder.is_none() {
-                layer.keyframe = true;
-                layer.encoder =
-                    Encoder::new(&engine, source, stream.id, layer.info, &codec, motion);
-            }
-            let Some(Encoder { encoder, .. }) = &layer.encoder else {
+            let planned = plan.iter().find(|plan| plan.spatial == layer.info.spatial);
+            let Some(&planned) = planned else {
+                layer.encoder = None;
                 continue;
             };
+            if layer.encoder.is_none() {
+                layer.keyframe = true;
+                layer.encoder = Encoder::new(
+                    &engine, source, stream.id, layer.info, planned, &codec, motion,
+                );
+            }
+            let Some(encoder) = &mut layer.encoder else {
+                continue;
+            };
+            if planned.half_rate && !layer.keyframe && stream.pictures.is_multiple_of(2) {
+                continue;
+            }
+            encoder.follow(now, layer.info, planned, &codec, motion);
+            let encoder = &encoder.encoder;
             if encoder.encode_queue_size() > QUEUE {
-                self.skipped += 1;
+                busy = true;
                 continue;
             }
             // The output carries the frame's timestamp: put the capture time in its place.
@@ -364,6 +426,8 @@ impl VideoPublisher {
             }
             frame.close();
         }
+        self.skipped += u32::from(busy);
+        busy
     }
 }
 
@@ -384,6 +448,7 @@ impl Encoder {
         source: Source,
         stream_id: u32,
         info: LayerInfo,
+        plan: LayerPlan,
         codec: &str,
         motion: bool,
     ) -> Option<Self> {
@@ -426,19 +491,34 @@ impl Encoder {
         .ok()?;
         let encoder = Self {
             encoder,
+            plan,
+            planned: js::now(),
             _output: Later::new(output),
             _error: Later::new(error),
         };
-        let LayerInfo {
-            width,
-            height,
-            bitrate_bps,
-            temporal_layers,
-            ..
-        } = info;
-        let config = config(codec, width, height, bitrate_bps, temporal_layers, motion);
+        let config = config(codec, info, plan, motion);
         encoder.encoder.configure(&config).ok()?;
         Some(encoder)
+    }
+
+    /// Brings it in line with another plan; no keyframe is needed for that.
+    fn follow(
+        &mut self,
+        now: Duration,
+        info: LayerInfo,
+        plan: LayerPlan,
+        codec: &str,
+        motion: bool,
+    ) {
+        let before = self.plan.bitrate_bps;
+        let differs = plan.half_rate != self.plan.half_rate
+            || plan.bitrate_bps.abs_diff(before) > before / RATE_STEP;
+        // Too much is taken back at once.
+        let due = now >= self.planned + RATE_PAUSE || plan.bitrate_bps < before / 2;
+        if differs && due {
+            (self.plan, self.planned) = (plan, now);
+            let _ = self.encoder.configure(&config(codec, info, plan, motion));
+        }
     }
 }
 

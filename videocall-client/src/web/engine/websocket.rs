@@ -9,12 +9,9 @@ use wasm_bindgen::{JsCast, prelude::Closure};
 use web_sys::{BinaryType, CloseEvent, MessageEvent, WebSocket};
 
 use super::link::Sink;
-use crate::core::session::Delivery;
 
-/// With this much unsent, pictures are dropped: they would come too late and hold up the sound.
-const PICTURES_WAIT: u32 = 256 * 1024;
-/// With this much unsent, sound is dropped too.
-const SOUND_WAITS: u32 = 512 * 1024;
+/// Bytes that may wait in the browser: they cannot be overtaken any more.
+const UNSENT: u32 = 8 * 1024;
 
 pub(super) struct WebSocketLink {
     socket: WebSocket,
@@ -94,14 +91,13 @@ impl WebSocketLink {
             .ok_or_else(|| "the connection was given up".to_owned())
     }
 
-    pub(super) fn send(&self, bytes: &Bytes, delivery: Delivery) -> bool {
-        let waiting = self.socket.buffered_amount();
-        let too_much = match delivery {
-            Delivery::Control => false,
-            Delivery::Datagram => waiting > SOUND_WAITS,
-            Delivery::Stream { .. } => waiting > PICTURES_WAIT,
-        };
-        !too_much && self.socket.send_with_u8_array(bytes).is_ok()
+    pub(super) fn is_ready(&self) -> bool {
+        self.socket.buffered_amount() < UNSENT
+    }
+
+    /// Whether the browser took it.
+    pub(super) fn send(&self, bytes: &Bytes) -> bool {
+        self.socket.send_with_u8_array(bytes).is_ok()
     }
 
     pub(super) fn close(&self) {

@@ -4,6 +4,7 @@
 use std::{cell::Cell, rc::Rc};
 
 use bytes::{Buf, Bytes, BytesMut};
+use futures_util::future::{Either, select};
 use js_sys::{Array, Uint8Array};
 use videocall_types::{close::CloseReason, limits::MAX_PACKET_BYTES};
 use wasm_bindgen::{JsCast, JsValue};
@@ -16,6 +17,8 @@ use crate::web::js::{self, Duplex, Reader, WebTransport, Writer};
 const STREAMS: u32 = 96;
 /// Bytes of pictures not yet taken by the browser.
 const PICTURES_WAIT: usize = 512 * 1024;
+/// A picture that is not through by then is of no use.
+const STALE_MS: f64 = 1000.0;
 
 pub(super) struct WebTransportLink {
     transport: WebTransport,
@@ -76,37 +79,43 @@ impl WebTransportLink {
         Ok(link)
     }
 
-    pub(super) fn send_control(&self, bytes: &Bytes) -> bool {
+    pub(super) fn is_ready(&self) -> bool {
+        let (streams, waiting) = self.writing.get();
+        streams < STREAMS && waiting < PICTURES_WAIT
+    }
+
+    pub(super) fn send_control(&self, bytes: &Bytes) {
         let framed = Uint8Array::new_with_length(bytes.len() as u32 + 4);
         framed
             .subarray(0, 4)
             .copy_from(&(bytes.len() as u32).to_be_bytes());
         framed.subarray(4, framed.length()).copy_from(bytes);
         js::ignore(self.control.write(&framed));
-        true
     }
 
-    pub(super) fn send_datagram(&self, bytes: &Bytes) -> bool {
+    pub(super) fn send_datagram(&self, bytes: &Bytes) {
         js::ignore(self.datagrams.write(&Uint8Array::from(&bytes[..])));
-        true
     }
 
-    pub(super) fn send_stream(&self, bytes: &Bytes) -> bool {
+    /// Tells whether all of it was acknowledged.
+    pub(super) fn send_stream(
+        &self,
+        bytes: &Bytes,
+        priority: i32,
+        finished: impl FnOnce(bool) + 'static,
+    ) {
         let (streams, waiting) = self.writing.get();
         let length = bytes.len();
-        if streams >= STREAMS || (waiting > 0 && waiting + length > PICTURES_WAIT) {
-            return false;
-        }
         self.writing.set((streams + 1, waiting + length));
         let (transport, writing) = (self.transport.clone(), self.writing.clone());
         let chunk = Uint8Array::from(&bytes[..]);
         spawn_local(async move {
             // A stream that fails is a lost frame, or the end, which shows elsewhere.
-            let _ = write_stream(&transport, &chunk).await;
+            let written = write_stream(&transport, &chunk, priority).await;
             let (streams, waiting) = writing.get();
             writing.set((streams - 1, waiting - length));
+            finished(written.is_ok());
         });
-        true
     }
 
     pub(super) fn close(&self) {
@@ -114,12 +123,25 @@ impl WebTransportLink {
     }
 }
 
-async fn write_stream(transport: &WebTransport, chunk: &Uint8Array) -> Result<(), JsValue> {
-    let stream = JsFuture::from(transport.create_unidirectional_stream()).await?;
+async fn write_stream(
+    transport: &WebTransport,
+    chunk: &Uint8Array,
+    priority: i32,
+) -> Result<(), JsValue> {
+    let options = js::object([("sendOrder", priority.into())]);
+    let stream = JsFuture::from(transport.create_unidirectional_stream(&options)).await?;
     let writer = stream.unchecked_into::<js::Writable>().writer()?;
     // Closing waits for the writing.
     js::ignore(writer.write(chunk));
-    JsFuture::from(writer.close()).await.map(drop)
+    let closing = JsFuture::from(writer.close());
+    match select(Box::pin(closing), Box::pin(js::sleep(STALE_MS))).await {
+        Either::Left((closed, _)) => closed.map(drop),
+        Either::Right(_) => {
+            // Nobody would show it any more.
+            js::ignore(writer.abort());
+            Err("stale".into())
+        }
+    }
 }
 
 fn certificate_hash(base64: &str) -> Option<JsValue> {
