@@ -20,12 +20,17 @@ use wtransport::{
     Connection, Endpoint, ServerConfig, VarInt,
     config::QuicTransportConfig,
     endpoint::{IncomingSession, SessionRequest, endpoint_side},
+    quinn,
 };
 
 use crate::{ingest, session};
 
 /// Bytes that a UDP socket may hold in each direction.
 const SOCKET_BUFFER: usize = 4 << 20;
+/// Packets that a receiver acknowledges together, where it can (draft-ietf-quic-ack-frequency); it
+/// waits no longer than 25 ms.
+const ACKNOWLEDGED: u32 = 10;
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The server cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -112,6 +117,11 @@ fn transport_config(limits: &Limits) -> QuicTransportConfig {
     // Sound that waits longer than half a second on a path of 256 kbit/s is of no use.
     config.datagram_send_buffer_size(16 * 1024);
     config.datagram_receive_buffer_size(Some(256 * 1024));
+    // An acknowledgement is a packet too, to be taken in and decrypted: without this extension of
+    // QUIC a receiver sends one for every second packet.
+    let mut acknowledgements = quinn::AckFrequencyConfig::default();
+    acknowledgements.ack_eliciting_threshold(ACKNOWLEDGED.into());
+    config.ack_frequency_config(Some(acknowledgements));
     config.keep_alive_interval(Some(Duration::from_secs(5)));
     let idle = Duration::from_secs(30)
         .try_into()

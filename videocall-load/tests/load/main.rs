@@ -9,6 +9,7 @@ mod latency;
 mod meeting;
 mod runners;
 mod server;
+mod soak;
 mod support;
 mod trust;
 mod wamp;

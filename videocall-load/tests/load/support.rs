@@ -218,6 +218,20 @@ impl RealServer {
         }
     }
 
+    /// By which the system knows its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The values of a metric, all labels together.
+    pub(crate) async fn metric_sum(&self, name: &str) -> f64 {
+        let body = get(self.http, "/metrics").await;
+        let lines = body.lines().filter(|line| line.starts_with(name));
+        lines
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
+    }
+
     pub(crate) fn websocket_url(&self) -> String {
         format!("ws://127.0.0.1:{}", self.http)
     }
@@ -235,19 +249,8 @@ impl Drop for RealServer {
 }
 
 async fn webtransport_port(http: u16) -> u16 {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", http))
-        .await
-        .expect("HTTP");
-    let request = "GET /config.json HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
-    stream
-        .write_all(request.as_bytes())
-        .await
-        .expect("a request");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("an answer");
-    let body = answer.split_once("\r\n\r\n").expect("a body").1;
-    let config: serde_json::Value = serde_json::from_str(body).expect("JSON");
+    let body = get(http, "/config.json").await;
+    let config: serde_json::Value = serde_json::from_str(&body).expect("JSON");
     let url = config["webtransport"][0]["url"]
         .as_str()
         .expect("an address");
@@ -256,6 +259,23 @@ async fn webtransport_port(http: u16) -> u16 {
         .expect("a port")
         .parse()
         .expect("a number")
+}
+
+/// The body of a page.
+async fn get(http: u16, path: &str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", http))
+        .await
+        .expect("HTTP");
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    stream
+        .write_all(request.as_bytes())
+        .await
+        .expect("a request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
+    body.to_owned()
 }
 
 /// Round trips longer than a time, by corrected and by raw times.
