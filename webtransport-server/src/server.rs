@@ -30,7 +30,6 @@ const SOCKET_BUFFER: usize = 4 << 20;
 /// Packets that a receiver acknowledges together, where it can (draft-ietf-quic-ack-frequency); it
 /// waits no longer than 25 ms.
 const ACKNOWLEDGED: u32 = 10;
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The server cannot listen.
 #[derive(Debug, thiserror::Error)]
