@@ -202,6 +202,11 @@ pub struct Settings {
     #[arg(long, env = "VIDEOCALL_STREAM_WINDOW_BYTES", value_name = "BYTES")]
     stream_window_bytes: Option<u32>,
 
+    /// Size from which control messages, such as the roster of a large meeting, are compressed for
+    /// clients who can read that; 0 for never [default: 1024]
+    #[arg(long, env = "VIDEOCALL_COMPRESS_FROM_BYTES", value_name = "BYTES")]
+    compress_from_bytes: Option<usize>,
+
     /// Packets that one connection may send each second; 0 for no limit [default: 1000]
     #[arg(long, env = "VIDEOCALL_MAX_MESSAGES_PER_SECOND", value_name = "NUMBER")]
     max_messages_per_second: Option<u64>,
@@ -319,7 +324,8 @@ impl Settings {
                 tls_certificate tls_key ui_dir nats_url public_url peer_urls
                 placement guests max_sessions max_meetings max_memory_mib max_cpu_percent
                 max_egress_mbps session_timeout_seconds heartbeat_seconds heartbeat_missed
-                ticket_seconds streams_per_session stream_window_bytes max_messages_per_second
+                ticket_seconds streams_per_session stream_window_bytes
+                compress_from_bytes max_messages_per_second
                 max_bytes_per_second node_messages_per_second node_bytes_per_second burst_seconds
                 handshakes_per_second max_handshakes handshake_seconds drain_seconds log_format
                 log);
@@ -416,6 +422,10 @@ impl Settings {
             session_timeout: seconds(self.session_timeout_seconds, defaults.session_timeout),
             heartbeat_interval: seconds(self.heartbeat_seconds, defaults.heartbeat_interval),
             heartbeat_missed: self.heartbeat_missed.unwrap_or(defaults.heartbeat_missed),
+            compress_from: match self.compress_from_bytes {
+                Some(0) => usize::MAX,
+                given => given.unwrap_or(defaults.compress_from),
+            },
             ..defaults
         }
     }

@@ -17,6 +17,8 @@ pub struct RelayConfig {
     pub audio_max_age: Duration,
     /// Bytes of control messages that may wait; more, and the session ends as a slow consumer.
     pub control_queue_bytes: usize,
+    /// Size in bytes from which control messages are compressed for clients who can read that.
+    pub compress_from: usize,
     /// Least time between two keyframe requests to a publisher for one layer.
     pub keyframe_interval: Duration,
     /// How long a frame may wait for one that it depends on and that was overtaken on its way in.
@@ -64,6 +66,7 @@ impl Default for RelayConfig {
             audio_queue_packets: 256,
             audio_max_age: Duration::from_millis(400),
             control_queue_bytes: 1 << 20,
+            compress_from: 1024,
             keyframe_interval: Duration::from_millis(300),
             reorder_max_age: Duration::from_millis(100),
             reorder_frames: 16,

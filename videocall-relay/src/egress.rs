@@ -110,8 +110,14 @@ impl Egress {
         limits: BatchLimits,
         out: &mut Vec<Outgoing>,
     ) -> Poll<Batch> {
+        let start = out.len();
         let mut queue = self.queue.lock();
         if queue.pop_into(&self.config, &self.counters, now, limits, out) {
+            let decompresses = queue.decompresses;
+            drop(queue);
+            if decompresses {
+                self.compress(&mut out[start..]);
+            }
             return Poll::Ready(Batch::More);
         }
         if queue.closed {
@@ -134,9 +140,18 @@ impl Egress {
     /// Like [`poll_batch`](Self::poll_batch), for one who does not wait.
     pub fn take_batch(&self, now: Instant, limits: BatchLimits) -> Vec<Outgoing> {
         let mut out = Vec::new();
-        let mut queue = self.queue.lock();
-        queue.pop_into(&self.config, &self.counters, now, limits, &mut out);
+        let mut cx = Context::from_waker(Waker::noop());
+        let _ = self.poll_batch(&mut cx, now, limits, &mut out);
         out
+    }
+
+    /// Puts compressed ones in the place of large control messages, which stand first. In the
+    /// receiver's own time: no lock is held.
+    fn compress(&self, batch: &mut [Outgoing]) {
+        let control = batch.iter_mut().take_while(|it| it.packet.is_control());
+        for outgoing in control.filter(|it| it.packet.bytes().len() >= self.config.compress_from) {
+            outgoing.packet = outgoing.packet.compressed().clone();
+        }
     }
 
     /// The transport gave up a packet that it had taken: what depends on it will not follow.
@@ -203,9 +218,11 @@ impl Egress {
         queue.forwards.get(slot).map_or(0, Forward::demand)
     }
 
-    /// The receiver knows control messages beyond `Ping` and `Close`.
-    pub(crate) fn greet(&self) {
-        self.queue.lock().greeted = true;
+    /// The receiver knows control messages beyond `Ping` and `Close`, perhaps compressed ones.
+    pub(crate) fn greet(&self, decompresses: bool) {
+        let mut queue = self.queue.lock();
+        queue.greeted = true;
+        queue.decompresses = decompresses;
     }
 
     /// No more packets come; what waits of control can still be taken.

@@ -18,6 +18,7 @@
 //! must end a session is returned as [`Fatal`].
 #![forbid(unsafe_code)]
 
+mod compression;
 mod config;
 mod congestion;
 mod counters;

@@ -1,9 +1,11 @@
 //! One packet, shared by all its receivers.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use videocall_types::{ids::MediaKind, view::Routing};
+
+use crate::compression;
 
 /// How urgent a packet is. Cameras and screens wait in one queue, in the order they came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +26,8 @@ struct Inner {
     routing: Option<Routing>,
     class: Class,
     websocket_head: WebSocketHead,
+    /// The same for receivers who can decompress; `None` where that is no smaller.
+    compressed: OnceLock<Option<Packet>>,
 }
 
 /// A packet as it came in, never copied. Cloning counts a reference.
@@ -52,6 +56,7 @@ impl Packet {
             bytes,
             routing,
             class,
+            compressed: OnceLock::new(),
         }))
     }
 
@@ -78,6 +83,16 @@ impl Packet {
     /// How urgent the packet is.
     pub fn class(&self) -> Class {
         self.0.class
+    }
+
+    /// The same control message compressed, once for all receivers; itself if that is no smaller.
+    pub(crate) fn compressed(&self) -> &Self {
+        let compress = || compression::compress(&self.0.bytes).map(Self::control);
+        self.0
+            .compressed
+            .get_or_init(compress)
+            .as_ref()
+            .unwrap_or(self)
     }
 
     /// Head of the server's WebSocket frame around this packet, shared by all receivers.

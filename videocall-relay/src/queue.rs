@@ -70,6 +70,8 @@ pub(crate) struct Queue {
     pub(crate) over_waker: Option<Waker>,
     /// Whether the receiver has said that it knows control messages beyond `Ping` and `Close`.
     pub(crate) greeted: bool,
+    /// Whether it can decompress them.
+    pub(crate) decompresses: bool,
     pub(crate) closed: bool,
     pub(crate) overflowed: bool,
 }

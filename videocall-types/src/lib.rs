@@ -3,6 +3,7 @@
 //! - [`wire`]: the protobuf messages, generated from `proto/`.
 //! - [`view`]: a borrowed look at a packet, which is all that a relay reads of it.
 //! - [`packet`]: builds packets.
+//! - [`compression`]: reads compressed control messages.
 //! - [`ids`]: names and numbers of meetings, people, sessions and nodes.
 //! - [`close`]: why a session ends.
 //!
@@ -12,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 pub mod close;
+pub mod compression;
 pub mod ids;
 pub mod limits;
 pub mod packet;

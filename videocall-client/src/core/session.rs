@@ -5,14 +5,15 @@ use std::{collections::VecDeque, time::Duration};
 use bytes::Bytes;
 use videocall_types::{
     close::CloseReason,
+    compression,
     ids::{MediaKind, SessionId},
     limits::PROTOCOL_VERSION,
     packet,
     view::{PacketView, Routing},
     wire::{
-        Close, ForwardState, Hello, KeyframeRequest, LayerDemand, MediaPacket, Participant, Ping,
-        Pong, PublishState, ReceiverReport, Roster, Subscribe, Welcome, control::Message,
-        packet_wrapper::PacketType,
+        Close, Compression, ForwardState, Hello, KeyframeRequest, LayerDemand, MediaPacket,
+        Participant, Ping, Pong, PublishState, ReceiverReport, Roster, Subscribe, Welcome,
+        control::Message, packet_wrapper::PacketType,
     },
 };
 
@@ -260,7 +261,7 @@ impl Session {
             publish: Some(self.publish.clone()),
             subscribe: Some(self.subscribe.clone()),
             ticket: self.ticket.clone(),
-            ..Hello::default()
+            decompresses: vec![Compression::Zstd.into()],
         };
         self.control(Message::Hello(hello));
         self.resuming = !self.ticket.is_empty();
@@ -453,7 +454,15 @@ impl Session {
         } else if view.is(PacketType::Control)
             && let Ok(Some(message)) = packet::read_control(&bytes, &view)
         {
-            self.receive_control(now, message);
+            match message {
+                Message::Compressed(compressed) => {
+                    let within = compression::decompress(&compressed);
+                    if let Some(message) = within.ok().and_then(|control| control.message) {
+                        self.receive_control(now, message);
+                    }
+                }
+                message => self.receive_control(now, message),
+            }
         }
     }
 

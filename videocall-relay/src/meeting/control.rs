@@ -8,7 +8,7 @@ use videocall_types::{
     limits::{MAX_PACKET_BYTES, MAX_SPATIAL_LAYERS, MAX_STREAMS, PROTOCOL_VERSION},
     packet,
     wire::{
-        ActiveSpeakers, Hello, Pong, PublishState, ReceiverReport, Roster, Welcome,
+        ActiveSpeakers, Compression, Hello, Pong, PublishState, ReceiverReport, Roster, Welcome,
         bus::{BusControl, Sync, bus_control},
         control::Message,
     },
@@ -134,7 +134,8 @@ impl Meeting {
             return Ok(());
         };
         local.greeted = true;
-        local.egress.greet();
+        let zstd = i32::from(Compression::Zstd);
+        local.egress.greet(hello.decompresses.contains(&zstd));
         // What was not told to one who would not have understood is told now.
         if let Some(participant) = self.participants.get_mut(&session) {
             participant.streams.iter_mut().for_each(Stream::forget_told);

@@ -284,6 +284,19 @@ impl Client {
         Some(message)
     }
 
+    /// Waits for a packet.
+    pub(crate) async fn packet<T>(&mut self, choose: impl Fn(&Bytes) -> Option<T>) -> T {
+        let wait = async {
+            loop {
+                let packet = self.next().await.expect("the connection goes on");
+                if let Some(chosen) = choose(&packet) {
+                    return chosen;
+                }
+            }
+        };
+        timeout(PATIENCE, wait).await.expect("the packet comes")
+    }
+
     /// Waits for a control message; what comes before it is passed over.
     pub(crate) async fn control<T>(
         &mut self,

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod clients;
+mod compression;
 mod delay;
 mod limits;
 mod logs;

@@ -1,7 +1,7 @@
 //! A session that is driven step by step.
 
 use super::*;
-use videocall_types::wire::{LayerInfo, StreamInfo, Ticket, Warning};
+use videocall_types::wire::{Compressed, LayerInfo, StreamInfo, Ticket, Warning};
 
 fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -274,6 +274,56 @@ fn silence_is_noticed_and_round_trips_are_measured() {
     assert!(!events(&mut session).contains(&"Reconnecting".to_owned()));
     session.handle_timeout(ms(20_050));
     assert_eq!(events(&mut session), ["Reconnecting"]);
+}
+
+/// In one raw block of a single segment: RFC 8878, sections 3.1.1.1 and 3.1.1.2.
+fn compressed(message: Message) -> Bytes {
+    let control = videocall_types::wire::Control {
+        message: Some(message),
+    };
+    let content = videocall_types::wire::Message::encode_to_vec(&control);
+    let size = u8::try_from(content.len()).unwrap();
+    let block = (u32::from(size) << 3 | 1).to_le_bytes();
+    let head = [
+        0x28, 0xb5, 0x2f, 0xfd, 0x20, size, block[0], block[1], block[2],
+    ];
+    packet::control(Message::Compressed(Compressed {
+        compression: Compression::Zstd.into(),
+        size: size.into(),
+        data: [&head[..], &content].concat().into(),
+    }))
+}
+
+#[test]
+fn compressed_messages_are_asked_for_and_understood() {
+    let mut session = Session::new("Ann".into(), "test".into(), 7);
+    session.opened(ms(0));
+    let hello = sent(&mut session).remove(0);
+    let Message::Hello(hello) = hello else {
+        panic!("no Hello")
+    };
+    assert_eq!(hello.decompresses, [i32::from(Compression::Zstd)]);
+    let welcome = Message::Welcome(Welcome {
+        session_id: 5,
+        ..Welcome::default()
+    });
+    session.receive(ms(10), compressed(welcome));
+    assert!(session.is_joined());
+    // One within another is nothing that a server sends.
+    let roster = Message::Roster(Roster {
+        participants: vec![Participant {
+            session_id: 2,
+            ..Participant::default()
+        }],
+        ..Roster::default()
+    });
+    let inner = compressed(roster.clone());
+    let view = PacketView::parse(&inner).unwrap();
+    let inner = packet::read_control(&inner, &view).unwrap().unwrap();
+    session.receive(ms(20), compressed(inner));
+    assert!(session.roster().is_empty());
+    session.receive(ms(30), compressed(roster));
+    assert_eq!(session.roster().len(), 1);
 }
 
 #[test]
