@@ -10,6 +10,7 @@ mod allocations;
 mod bus;
 mod crowd;
 mod delivery;
+mod fairness;
 mod floor;
 mod idle;
 mod instructions;
@@ -119,6 +120,10 @@ async fn run(only: String) -> Result<()> {
     report.section("One meeting, five cameras, three who speak, nine pictures on each screen");
     for transport in TRANSPORTS {
         meeting::measure(&mut report, transport).await?;
+    }
+    report.section("Small meetings beside a storm; the floor is without it");
+    for transport in TRANSPORTS {
+        fairness::measure(&mut report, transport).await?;
     }
     report.section("Joining, and being there");
     for transport in TRANSPORTS {

@@ -21,6 +21,8 @@ use crate::{
 const PEOPLE: u32 = 1000;
 /// Those whom server and tester carry over WebTransport together on two processors.
 const CARRIED: u32 = 300;
+/// Meetings of five at once.
+const SMALL: [u32; 2] = [50, 200];
 /// Seconds in which they come in, and those that count. Two between them do not.
 const RAMP: u64 = 8;
 const COUNTED: u64 = 12;
@@ -65,6 +67,20 @@ impl Meetings {
             counted: COUNTED,
             name: "bench",
         }
+    }
+
+    /// So many meetings of five, all of whom have cameras; two of each speak.
+    pub(crate) fn of_five(urls: Vec<String>, meetings: u32) -> Self {
+        Self {
+            of_each: 5,
+            speakers: 2,
+            ..Self::one(urls, 5 * meetings)
+        }
+    }
+
+    /// From the first who comes in to the end.
+    pub(crate) fn seconds(&self) -> u64 {
+        self.ramp + SETTLING + self.counted
     }
 
     /// Runs it, and watches processes by their ids.
@@ -113,7 +129,7 @@ impl Meetings {
             .args(["--target-connections", &self.people.to_string()])
             .args(["--ramp-duration", &seconds(self.ramp)])
             .args(["--warm-up", &seconds(self.ramp + SETTLING)])
-            .args(["--duration", &seconds(self.ramp + SETTLING + self.counted)])
+            .args(["--duration", &seconds(self.seconds())])
             .args(["--participants-per-meeting", &self.of_each.to_string()])
             .args(["--cameras", &self.cameras.to_string()])
             .args(["--speakers", &self.speakers.to_string()])
@@ -176,22 +192,39 @@ impl Drop for Tester {
     }
 }
 
-/// `meeting.1000.<transport>.…`; over WebTransport also of as many people as are carried.
+/// `meeting.1000.<transport>.…`; over WebTransport also of as many people as are carried; and
+/// `meeting.200x5.<transport>.…`: many meetings of five.
 pub(crate) async fn measure(report: &mut Report, transport: Transport) -> Result<()> {
-    one(report, transport, PEOPLE).await?;
+    let one = |people| (people.to_string(), Meetings::one(Vec::new(), people));
+    let mut measured = vec![one(PEOPLE)];
     if transport == Transport::WebTransport {
-        one(report, transport, CARRIED).await?;
+        measured.push(one(CARRIED));
+    }
+    for meetings in SMALL {
+        let name = format!("{meetings}x5");
+        measured.push((name, Meetings::of_five(Vec::new(), meetings)));
+    }
+    for (name, meetings) in measured {
+        carry(report, transport, &name, meetings).await?;
     }
     Ok(())
 }
 
-async fn one(report: &mut Report, transport: Transport, people: u32) -> Result<()> {
-    let name = |figure: &str| format!("meeting.{people}.{}.{figure}", transport.label());
+async fn carry(
+    report: &mut Report,
+    transport: Transport,
+    meetings: &str,
+    meeting: Meetings,
+) -> Result<()> {
+    let name = |figure: &str| format!("meeting.{meetings}.{}.{figure}", transport.label());
     if !report.wants(&name("")) {
         return Ok(());
     }
     let server = Server::product(transport, &[]).await?;
-    let meeting = Meetings::one(vec![server.address.url()], people);
+    let meeting = Meetings {
+        urls: vec![server.address.url()],
+        ..meeting
+    };
     let found = meeting.run(&[server.process.id()], None).await?;
     let packets = found.figure("received.rate");
     let each = |seconds: f64| seconds * 1e6 / (packets * meeting.counted as f64);

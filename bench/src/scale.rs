@@ -65,21 +65,14 @@ impl Scale {
     }
 
     fn of(&self, urls: Vec<String>) -> Meetings {
-        let one = Meetings::one(urls, self.people);
-        let one = Meetings {
+        let meetings = match self.meetings {
+            None => Meetings::one(urls, self.people),
+            Some(meetings) => Meetings::of_five(urls, meetings),
+        };
+        Meetings {
             together: self.together,
             counted: self.seconds.max(1),
-            ..one
-        };
-        match self.meetings {
-            None => one,
-            Some(meetings) => Meetings {
-                people: 5 * meetings,
-                of_each: 5,
-                cameras: 5,
-                speakers: 2,
-                ..one
-            },
+            ..meetings
         }
     }
 

@@ -1,6 +1,6 @@
 //! One file of the whole meeting.
 
-use std::{fs::File, io::BufReader, path::Path};
+use std::{fs::File, io::BufReader, path::Path, sync::Mutex};
 
 use videocall_codec::{
     VideoCodec,
@@ -12,6 +12,9 @@ use videocall_codec::{
 };
 
 use crate::support::{PATIENCE, RATE, SMALL, Server};
+
+/// Composing takes most of a small machine: one after the other.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// A part of a picture.
 fn cut(picture: &I420, (x, y): (usize, usize), (width, height): (usize, usize)) -> I420 {
@@ -56,6 +59,7 @@ fn grows(path: &Path, bytes: u64) {
 
 #[test]
 fn all_are_seen_and_heard_in_one_file_also_if_it_is_killed() {
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(|it| it.into_inner());
     let server = Server::start();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("all.webm");
@@ -105,6 +109,7 @@ fn all_are_seen_and_heard_in_one_file_also_if_it_is_killed() {
 
 #[test]
 fn picture_and_sound_are_together_in_the_composed_file() {
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(|it| it.into_inner());
     let server = Server::start();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("all.webm");

@@ -109,12 +109,22 @@ impl Composed {
 fn run(mut composer: Composer, inbox: &Receiver<Message>, clock: Clock) -> Result<(), Failure> {
     loop {
         let due = composer.due();
-        match inbox.recv_timeout(due.saturating_sub(clock.elapsed())) {
-            Ok(Message::Media(at, packet)) => composer.take(at, packet),
-            Ok(Message::Present(streams)) => composer.keep(clock.elapsed(), &streams),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return composer.finish(clock.elapsed()),
+        let mut next = inbox.recv_timeout(due.saturating_sub(clock.elapsed()));
+        // What came until now is taken before anything of now is composed: where composing is slow,
+        // sound that came in time must not be found too late.
+        let now = clock.elapsed();
+        for more in (0..QUEUE).rev() {
+            match next {
+                Ok(Message::Media(at, packet)) => composer.take(at, packet),
+                Ok(Message::Present(streams)) => composer.keep(now, &streams),
+                Err(RecvTimeoutError::Timeout) => break,
+                Err(RecvTimeoutError::Disconnected) => return composer.finish(now),
+            }
+            if more == 0 {
+                break;
+            }
+            next = inbox.recv_timeout(Duration::ZERO);
         }
-        composer.compose(clock.elapsed())?;
+        composer.compose(now)?;
     }
 }
