@@ -104,6 +104,11 @@ impl Server {
 
     /// Ends it without warning.
     pub(crate) fn kill(mut self) {
+        self.kill_now();
+    }
+
+    /// The same, of one whose place another takes.
+    pub(crate) fn kill_now(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
