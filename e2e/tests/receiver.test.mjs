@@ -2,39 +2,36 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { PEOPLE } from '../lib/media.mjs';
-import { allTogether, leaveAll, meet } from '../lib/meet.mjs';
-import { Network, withoutNamespaces } from '../lib/network.mjs';
+import { allTogether, leaveAll } from '../lib/meet.mjs';
+import { Cable, withoutNamespaces } from '../lib/network.mjs';
 import { Server } from '../lib/processes.mjs';
 
 const { ann, ben } = PEOPLE;
 
-// Only the door that the receiver took is slow: the sender takes the other one.
-for (const [transport, other] of [['webtransport', 'websocket'], ['websocket', 'webtransport']]) {
+for (const transport of ['webtransport', 'websocket']) {
   describe(`a slow receiver over ${transport}`, { skip: withoutNamespaces }, () => {
-    let network;
+    let cable;
     let server;
     let people = [];
     before(async () => {
-      network = new Network();
-      server = await Server.start({ prefix: network.prefix });
+      cable = new Cable();
+      server = await Server.start({ prefix: cable.far.prefix, hosts: cable.hosts });
+      people = [await cable.arrive(ann, 'far', server), await cable.arrive(ben, 'near', server)];
     });
     after(async () => {
       await leaveAll(people);
       await server?.stop();
-      network?.remove();
+      cable?.remove();
     });
-    const door = () => (transport === 'webtransport' ? server.mediaPort : server.httpPort);
     const tile = '[data-testid=tile][data-name=Ann]';
     const picture = async (b) => (await b.statistics()).receive.find(({ kind }) => kind === 'video');
 
     test('gets a smaller picture at 300 kbit/s, and the voice', async (t) => {
-      const wrapper = network.browser;
-      people = await meet(server, 'slow', [ann], { wrapper, query: `?transport=${other}` });
-      people.push(...(await meet(server, 'slow', [ben], { wrapper, query: `?transport=${transport}` })));
+      for (const person of people) await person.join(person.via, 'slow', { query: `?transport=${transport}` });
       await allTogether(people);
       const [a, b] = people;
       await b.until('the large layer is shown', async () => (await picture(b))?.spatial > 0);
-      network.limit(door(), '300kbit');
+      cable.limit('far', 300);
       await b.until('a smaller layer is shown, or none', async () => {
         const paused = await b.page.locator(`${tile}[data-paused]`).count();
         const { spatial, fps } = (await picture(b)) ?? {};
@@ -46,7 +43,7 @@ for (const [transport, other] of [['webtransport', 'websocket'], ['websocket', '
 
     test('is told that the picture is paused at 90 kbit/s, hears on, and sees again', async (t) => {
       const [a, b] = people;
-      network.limit(door(), '90kbit');
+      cable.limit('far', 90);
       await b.page.locator(`${tile}[data-paused]`).waitFor({ timeout: 60_000 });
       await b.page.locator(tile).getByText('Picture paused').waitFor();
       await b.screenshot(`picture-paused-${transport}`);
@@ -55,7 +52,7 @@ for (const [transport, other] of [['webtransport', 'websocket'], ['websocket', '
       assert.ok(concealedShare >= 0 && concealedShare <= 1 && frozenShare >= 0 && frozenShare <= 1);
       t.diagnostic(`sound concealed ${concealedShare.toFixed(3)}, picture frozen ${frozenShare.toFixed(3)}`);
       assert.ok(receive.find(({ kind }) => kind === 'audio').fps > 0);
-      network.limit(door(), '100mbit');
+      cable.limit('far');
       await b.page.locator(`${tile}:not([data-paused])`).waitFor({ timeout: 90_000 });
       await b.sees(a);
       await b.hears([a], people);

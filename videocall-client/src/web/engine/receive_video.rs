@@ -6,6 +6,7 @@ use bytes::Bytes;
 use js_sys::Uint8Array;
 use videocall_types::{ids::MediaKind, view::Routing};
 use wasm_bindgen::{JsCast, JsValue, prelude::Closure};
+use wasm_bindgen_futures::{JsFuture, spawn_local};
 
 use super::{
     Engine, Views, events,
@@ -211,7 +212,7 @@ impl VideoReceiver {
                 let copy = js::get(frame, "clone");
                 let copy = copy.unchecked_ref::<js_sys::Function>().call0(frame);
                 if let Ok(copy) = copy {
-                    js::ignore(view.writer.write(&copy));
+                    give(&view.writer, copy.unchecked_into());
                 }
             }
         }
@@ -293,6 +294,16 @@ impl VideoReceiver {
             capture_to_display_ms: self.figures.delay_ms,
         }
     }
+}
+
+/// Gives a frame to a view. One that is gone takes none, and frames are closed by hand.
+fn give(writer: &js::Writer, frame: VideoFrame) {
+    let written = JsFuture::from(writer.write(&frame));
+    spawn_local(async move {
+        if written.await.is_err() {
+            frame.close();
+        }
+    });
 }
 
 /// A part of a time; 0 before there is any.
