@@ -195,7 +195,7 @@ impl Drop for Tester {
 /// `meeting.1000.<transport>.…`; over WebTransport also of as many people as are carried; and
 /// `meeting.200x5.<transport>.…`: many meetings of five.
 pub(crate) async fn measure(report: &mut Report, transport: Transport) -> Result<()> {
-    let one = |people| (people.to_string(), Meetings::one(Vec::new(), people));
+    let one = |people: u32| (people.to_string(), Meetings::one(Vec::new(), people));
     let mut measured = vec![one(PEOPLE)];
     if transport == Transport::WebTransport {
         measured.push(one(CARRIED));
