@@ -12,6 +12,9 @@ use crate::{
     wire::{Compressed, Compression, Control},
 };
 
+/// Largest window, in bytes: section 3.1.1.1.2. None larger is of use for a packet.
+const MAX_WINDOW_BYTES: u64 = (MAX_PACKET_BYTES as u64).next_power_of_two();
+
 /// Why a compressed message cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum DecompressError {
@@ -45,8 +48,7 @@ pub fn decompress(compressed: &Compressed) -> Result<Control, DecompressError> {
         return Err(DecompressError::TooLarge(compressed.size));
     }
     let mut decoder = FrameDecoder::new();
-    // No window need be larger than the message; section 3.1.1.1.2 has 1 KiB as the smallest.
-    decoder.set_max_window_size(compressed.size.max(1024).into());
+    decoder.set_max_window_size(MAX_WINDOW_BYTES);
     // The decoder writes no more than there is room for.
     let mut message = Vec::with_capacity(size);
     decoder
@@ -98,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_no_larger_window_than_the_message() {
+    fn takes_no_larger_window_than_a_packet_may_need() {
         // Not a single segment, a window of 2 GiB, and one empty last block.
         let data = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa8, 0x01, 0x00, 0x00];
         let compressed = Compressed {
