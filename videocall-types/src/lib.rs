@@ -5,6 +5,7 @@
 //! - [`packet`]: builds packets.
 //! - [`ids`]: names and numbers of meetings, people, sessions and nodes.
 //! - [`close`]: why a session ends.
+//! - [`token`]: what lets somebody in who is no guest.
 //!
 //! # Errors and panics
 //! Everything that reads bytes or text of a peer returns an error and never panics; memory it
@@ -15,5 +16,6 @@ pub mod close;
 pub mod ids;
 pub mod limits;
 pub mod packet;
+pub mod token;
 pub mod view;
 pub mod wire;
