@@ -17,3 +17,4 @@ mod resume;
 mod rolling;
 mod sessions;
 mod startup;
+mod tokens;
