@@ -14,7 +14,7 @@ Exit codes:
   3  the input or the device cannot be read
   4  the output cannot be written
   5  the server cannot be reached (only at the start: later on, it is tried again for ever)
-  6  the server refused: the name, or removed from the meeting
+  6  the server refused: the name or the token, or removed from the meeting
   7  no such camera or microphone
   8  another program has the camera or microphone
   9  no permission for the camera or microphone

@@ -19,6 +19,7 @@ mod clock;
 pub mod devices;
 pub mod doctor;
 pub mod exit;
+mod identity;
 pub mod manual;
 mod participants;
 mod pictures;

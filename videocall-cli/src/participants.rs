@@ -9,7 +9,7 @@ use videocall_types::{
     wire::{PublishState, Subscribe},
 };
 
-use crate::{args::JoinArgs, exit::Failure, server};
+use crate::{args::JoinArgs, exit::Failure, identity::Identity, server};
 
 /// Attempts until a server that never answered is given up.
 const FIRST_ATTEMPTS: u32 = 5;
@@ -32,6 +32,7 @@ pub(crate) enum Next {
 impl Participant {
     pub(crate) async fn join(
         args: &JoinArgs,
+        identity: Identity,
         publish: PublishState,
         subscribe: Subscribe,
     ) -> Result<Self, Failure> {
@@ -39,9 +40,10 @@ impl Participant {
         let client = Client::join(JoinOptions {
             servers,
             placement,
-            meeting: args.meeting_id.clone(),
-            user: args.user_id.clone(),
-            display_name: args.user_id.clone(),
+            meeting: identity.meeting,
+            user: identity.user,
+            token: identity.token,
+            display_name: identity.display_name,
             program: concat!("videocall-cli/", env!("CARGO_PKG_VERSION")).to_owned(),
             publish,
             subscribe,

@@ -11,15 +11,17 @@
 //! They become the defaults of the flags, so that a flag and the environment win over them. One
 //! file serves all commands: each takes what it knows, and a name that none knows is an error.
 
-use std::{ffi::OsString, fs, path::Path};
+use std::{env, ffi::OsString, fs, path::Path};
 
 use clap::{ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches};
 use toml::{Table, Value};
 
-use crate::{args::Cli, exit::Failure};
+use crate::{args::Cli, exit::Failure, identity};
 
 /// The name of the flag that names the file, which cannot stand in the file itself.
 const PROFILE: &str = "profile";
+/// The environment wins over it by a variable that is no flag's.
+const TOKEN_FILE: &str = "token-file";
 
 /// The command line, with what a profile says where it says nothing. Ends the program where clap
 /// does: for `--help`, and for what makes no sense.
@@ -79,6 +81,9 @@ fn with_defaults(
                 return Err(Failure::usage(text));
             }
         };
+        if key == TOKEN_FILE && env::var_os(identity::TOKEN).is_some_and(|it| !it.is_empty()) {
+            continue;
+        }
         if command.find_subcommand(name).is_some_and(known) {
             command = command.mut_subcommand(name, |command| set_default(command, key, text));
         }
@@ -124,8 +129,11 @@ mod tests {
             panic!("another command");
         };
         assert_eq!(
-            (&args.join.meeting_id[..], &args.join.user_id[..]),
-            ("yard", "gate")
+            (
+                args.join.meeting_id.as_deref(),
+                args.join.user_id.as_deref()
+            ),
+            (Some("yard"), Some("gate"))
         );
         assert_eq!(
             (args.fps, args.no_simulcast, args.repeat),

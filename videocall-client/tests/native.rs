@@ -34,6 +34,7 @@ fn options(servers: Servers) -> JoinOptions {
         meeting: "stand up/é".into(),
         user: "ann".into(),
         display_name: "Ann".into(),
+        token: None,
         program: "test/1".into(),
         publish: PublishState::default(),
         subscribe: Subscribe::default(),

@@ -17,7 +17,7 @@ pub use shutdown::shutdown_signal;
 use std::{process::ExitCode, sync::Arc};
 
 use videocall_node::{
-    GuestAdmission, Node,
+    Doors, GuestAdmission, Node,
     bus::{Bus, BusError, EmbeddedHub, NatsBus, NatsConfig},
 };
 
@@ -36,8 +36,11 @@ pub async fn start_node(config: &Config) -> Result<Node, BusError> {
         }
         None => Arc::new(EmbeddedHub::new(config.ticket_lifetime).connect()),
     };
-    let admission = Arc::new(GuestAdmission {
-        allowed: config.guests,
+    let admission = Arc::new(Doors {
+        guests: GuestAdmission {
+            allowed: config.guests,
+        },
+        tokens: config.token_key.clone(),
     });
     Ok(Node::new(config.node.clone(), bus, admission))
 }

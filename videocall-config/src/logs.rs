@@ -2,7 +2,8 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing::{Level, Metadata};
+use tracing_subscriber::{EnvFilter, filter::filter_fn, fmt, prelude::*};
 
 use crate::{Config, LogFormat};
 
@@ -13,13 +14,23 @@ use crate::{Config, LogFormat};
 pub fn init_logs(config: &Config) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.log)
         .map_err(|error| anyhow::anyhow!("--log: `{}` is no filter: {error}", config.log))?;
-    let builder = fmt()
-        .with_env_filter(filter)
+    let layer = fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
-    match config.log_format {
-        LogFormat::Human => builder.with_target(false).init(),
-        LogFormat::Json => builder.json().init(),
-    }
+    let layer = match config.log_format {
+        LogFormat::Human => layer.with_target(false).boxed(),
+        LogFormat::Json => layer.json().boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(layer)
+        .with(filter)
+        .with(filter_fn(is_discreet))
+        .init();
     Ok(())
+}
+
+/// Not what shows the paths of requests, which hold names and tokens: whatever is asked for, that
+/// stays out of the log.
+fn is_discreet(metadata: &Metadata<'_>) -> bool {
+    !metadata.target().starts_with("wtransport") || *metadata.level() <= Level::INFO
 }

@@ -9,7 +9,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
-use videocall_node::{Limits, NodeConfig, Rate, RelayConfig};
+use videocall_node::{Limits, NodeConfig, Rate, RelayConfig, TokenKey};
 
 const HTTP_PORT: u16 = 8080;
 const WEBTRANSPORT_PORT: u16 = 4433;
@@ -36,6 +36,14 @@ pub enum SettingsError {
         path: PathBuf,
         /// What, and where.
         error: Box<toml::de::Error>,
+    },
+    /// The key of tokens cannot be used.
+    #[error("--token-key-file: {path}: {error}")]
+    TokenKey {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        error: String,
     },
     /// Settings contradict each other.
     #[error("{0}")]
@@ -72,7 +80,7 @@ pub enum Placement {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Settings {
     /// File with settings, TOML, named like the flags: `http-listen = ["127.0.0.1:8080"]`
-    #[arg(long, env = "VIDEOCALL_CONFIG", value_name = "FILE")]
+    #[arg(long, env = "VIDEOCALL_CONFIG", value_name = "FILE", global = true)]
     #[serde(skip)]
     config: Option<PathBuf>,
 
@@ -149,6 +157,16 @@ pub struct Settings {
     /// Whether people may join without an account [default: true]
     #[arg(long, env = "VIDEOCALL_GUESTS", value_name = "BOOL")]
     guests: Option<bool>,
+
+    /// File with the secret of at least 32 bytes that join tokens are signed with, alike on all
+    /// servers [default: none, no token is taken]
+    #[arg(
+        long,
+        env = "VIDEOCALL_TOKEN_KEY_FILE",
+        value_name = "FILE",
+        global = true
+    )]
+    token_key_file: Option<PathBuf>,
 
     /// Participants on this node at most [default: 20000]
     #[arg(long, env = "VIDEOCALL_MAX_SESSIONS", value_name = "NUMBER")]
@@ -286,6 +304,8 @@ pub struct Config {
     pub placement: Placement,
     /// Whether guests may join.
     pub guests: bool,
+    /// What join tokens are signed with; `None`: none is taken.
+    pub token_key: Option<TokenKey>,
     /// Limits.
     pub node: NodeConfig,
     /// How long a ticket to resume a session is good.
@@ -322,7 +342,7 @@ impl Settings {
             let given = &mut self;
             or_file!(given, file: http_listen webtransport_listen webtransport_url lan
                 tls_certificate tls_key ui_dir nats_url public_url peer_urls
-                placement guests max_sessions max_meetings max_memory_mib max_cpu_percent
+                placement guests token_key_file max_sessions max_meetings max_memory_mib max_cpu_percent
                 max_egress_mbps session_timeout_seconds heartbeat_seconds heartbeat_missed
                 ticket_seconds streams_per_session stream_window_bytes
                 compress_from_bytes max_messages_per_second
@@ -371,6 +391,7 @@ impl Settings {
             ..relay
         };
         refuse_impossible(&relay, &limits, ticket_lifetime)?;
+        let token_key = self.token_key_file.map(token_key).transpose()?;
         let defaults = NodeConfig::default();
         let mut budgets = defaults.budgets;
         if let Some(mib) = self.max_memory_mib {
@@ -400,6 +421,7 @@ impl Settings {
             ui_dir: self.ui_dir.unwrap_or_else(|| "dist".into()),
             nats_url: self.nats_url,
             guests: self.guests.unwrap_or(true),
+            token_key,
             node: NodeConfig {
                 relay,
                 limits,
@@ -495,6 +517,23 @@ fn refuse_impossible(
         Some((_, text)) => Err(SettingsError::Contradiction(text)),
         None => Ok(()),
     }
+}
+
+/// The secret in a file, without the line feed that an editor puts behind it.
+fn token_key(path: PathBuf) -> Result<TokenKey, SettingsError> {
+    let secret = match fs::read(&path) {
+        Ok(secret) => secret,
+        Err(error) => {
+            let error = format!("cannot be read: {error}");
+            return Err(SettingsError::TokenKey { path, error });
+        }
+    };
+    let secret = secret.strip_suffix(b"\n").unwrap_or(&secret);
+    let secret = secret.strip_suffix(b"\r").unwrap_or(secret);
+    TokenKey::new(secret).map_err(|error| SettingsError::TokenKey {
+        path,
+        error: error.to_string(),
+    })
 }
 
 /// Scheme, host and port and nothing else: browsers are told it in a header, too.

@@ -8,10 +8,11 @@ use videocall_types::{
     close::CloseReason,
     ids::{MeetingId, NameError, UserId},
     packet,
+    token::Token,
     wire::control,
 };
 
-use crate::overload::Resource;
+use crate::{overload::Resource, tokens::TokenKey};
 
 /// The way by which a participant is connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +41,7 @@ pub struct JoinRequest {
     /// The name by which a guest wants to be known, percent-decoded.
     pub user: String,
     /// A token, where the other door was taken. Never logged.
-    pub token: Option<String>,
+    pub token: Option<Token>,
     /// How the participant is connected.
     pub transport: Transport,
     /// From where.
@@ -144,9 +145,11 @@ pub struct GuestAdmission {
 impl Admission for GuestAdmission {
     async fn admit(&self, request: &JoinRequest) -> Result<Admitted, Refusal> {
         if request.token.is_some() {
-            return Err(Refusal::unauthorized(
-                "this server has no accounts: join as a guest by /lobby/{user}/{meeting}",
-            ));
+            return Err(Refusal::unauthorized(if self.allowed {
+                "this server takes no tokens: join as a guest by /lobby/{user}/{meeting}"
+            } else {
+                "this server takes neither tokens nor guests"
+            }));
         }
         if !self.allowed {
             return Err(Refusal::unauthorized(
@@ -162,6 +165,32 @@ impl Admission for GuestAdmission {
             meeting,
             user_id,
             display_name,
+        })
+    }
+}
+
+/// Admits whoever has a token that was signed with the key, and guests where they are allowed.
+#[derive(Clone, Debug)]
+pub struct Doors {
+    /// The door without a token.
+    pub guests: GuestAdmission,
+    /// What tokens are signed with; without it, none is taken.
+    pub tokens: Option<TokenKey>,
+}
+
+#[async_trait]
+impl Admission for Doors {
+    async fn admit(&self, request: &JoinRequest) -> Result<Admitted, Refusal> {
+        let (Some(token), Some(key)) = (&request.token, &self.tokens) else {
+            return self.guests.admit(request).await;
+        };
+        let identity = key
+            .check(token)
+            .map_err(|error| Refusal::unauthorized(error.to_string()))?;
+        Ok(Admitted {
+            meeting: identity.meeting,
+            user_id: identity.user,
+            display_name: identity.display_name,
         })
     }
 }

@@ -20,11 +20,13 @@ mod overload;
 mod peers;
 mod session;
 mod tickets;
+mod tokens;
 
-pub use admission::{Admission, Admitted, GuestAdmission, JoinRequest, Refusal, Transport};
+pub use admission::{Admission, Admitted, Doors, GuestAdmission, JoinRequest, Refusal, Transport};
 pub use limits::{Limits, Rate};
 pub use node::{Health, Node, NodeConfig};
 pub use overload::{Budgets, Resource};
 pub use session::{Room, Session};
 pub use tickets::{TicketError, TicketKeys};
+pub use tokens::{TokenError, TokenKey, TokenKeyError};
 pub use videocall_relay::{Fatal, Outgoing, Packet, PathEstimate, RelayConfig};

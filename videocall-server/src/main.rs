@@ -1,11 +1,13 @@
 //! Everything in one process: both ingress servers around one node.
 #![forbid(unsafe_code)]
 
+mod token;
+
 use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
 use actix_api::ApiServer;
 use anyhow::Result;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use tracing::info;
 use videocall_config::{
     Certificates, Config, Settings, exit_code, init_logs, shutdown_signal, start_node,
@@ -21,11 +23,25 @@ use webtransport_server::WebTransportServer;
 struct Cli {
     #[command(flatten)]
     settings: Settings,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What to do instead of serving.
+#[derive(Subcommand)]
+enum Command {
+    /// Print a token with which somebody joins a meeting
+    Token(token::TokenArgs),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    exit_code(run(Cli::parse().settings).await)
+    let cli = Cli::parse();
+    exit_code(match cli.command {
+        Some(Command::Token(args)) => token::print(cli.settings, &args),
+        None => run(cli.settings).await,
+    })
 }
 
 async fn run(settings: Settings) -> Result<()> {

@@ -6,6 +6,7 @@
 //! - [`compression`]: reads compressed control messages.
 //! - [`ids`]: names and numbers of meetings, people, sessions and nodes.
 //! - [`close`]: why a session ends.
+//! - [`token`]: what lets somebody in who is no guest.
 //!
 //! # Errors and panics
 //! Everything that reads bytes or text of a peer returns an error and never panics; memory it
@@ -17,5 +18,6 @@ pub mod compression;
 pub mod ids;
 pub mod limits;
 pub mod packet;
+pub mod token;
 pub mod view;
 pub mod wire;

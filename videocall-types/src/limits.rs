@@ -13,6 +13,10 @@ pub const MAX_DATAGRAM_BYTES: usize = 1_200;
 /// Largest name of a meeting or a person, in bytes of UTF-8.
 pub const MAX_NAME_BYTES: usize = 256;
 
+/// Largest join token, in bytes: names of the largest size fit in it, and it into the 4 KiB that
+/// WebTransport libraries take of a request.
+pub const MAX_TOKEN_BYTES: usize = 3072;
+
 /// Simulcast layers of one stream at most.
 pub const MAX_SPATIAL_LAYERS: u8 = 4;
 

@@ -16,6 +16,7 @@ use tokio::{
 use tracing::{Instrument, debug};
 use videocall_config::Certificates;
 use videocall_node::{JoinRequest, Limits, Node, Refusal, Session, Transport};
+use videocall_types::token::Token;
 use wtransport::{
     Connection, Endpoint, ServerConfig, VarInt,
     config::QuicTransportConfig,
@@ -248,10 +249,12 @@ fn join_request(request: &SessionRequest) -> Option<JoinRequest> {
         percent_decode_str(segment).decode_utf8_lossy().into_owned()
     };
     let (user, meeting) = (next(), next());
-    let token = query
-        .split('&')
-        .find_map(|pair| pair.strip_prefix("token="))
-        .map(|token| percent_decode_str(token).decode_utf8_lossy().into_owned());
+    // The door for guests has segments behind it.
+    let token = (path == "/lobby").then(|| {
+        let mut pairs = query.split('&');
+        let token = pairs.find_map(|pair| pair.strip_prefix("token="));
+        Token::new(percent_decode_str(token.unwrap_or_default()).decode_utf8_lossy())
+    });
     Some(JoinRequest {
         meeting,
         user,

@@ -27,6 +27,7 @@ use tokio::{
 
 use tracing::{Instrument, debug};
 use videocall_node::{JoinRequest, Refusal, Session, Transport};
+use videocall_types::token::Token;
 
 use self::tcp::Socket;
 use crate::server::Shared;
@@ -137,7 +138,7 @@ async fn join(request: &Request, shared: &Shared) -> Result<(Response<()>, Sessi
 struct Target {
     meeting: String,
     user: String,
-    token: Option<String>,
+    token: Option<Token>,
 }
 
 impl Target {
@@ -157,7 +158,7 @@ impl Target {
                 let mut pairs = query.unwrap_or_default().split('&');
                 let token = pairs.find_map(|pair| pair.strip_prefix("token="));
                 Some(Self {
-                    token: Some(token.map(decoded).unwrap_or_default()),
+                    token: Some(Token::new(token.map(decoded).unwrap_or_default())),
                     ..Self::default()
                 })
             }
@@ -201,7 +202,7 @@ mod tests {
         };
         assert_eq!(parse("/lobby/Zo%C3%AB/team%2Fa", None), Some(guest));
         let token = |text: &str| Target {
-            token: Some(text.to_owned()),
+            token: Some(Token::new(text)),
             ..Target::default()
         };
         assert_eq!(parse("/lobby", Some("a=b&token=x%2By")), Some(token("x+y")));

@@ -18,13 +18,17 @@ pub struct JoinArgs {
     )]
     pub server: String,
 
-    /// Name of the meeting
+    /// Name of the meeting; not needed with a token
     #[arg(long, env = "VIDEOCALL_MEETING_ID", value_name = "NAME")]
-    pub meeting_id: String,
+    pub meeting_id: Option<String>,
 
-    /// Name that the others see
+    /// Name that the others see; not needed with a token
     #[arg(long, env = "VIDEOCALL_USER_ID", value_name = "NAME")]
-    pub user_id: String,
+    pub user_id: Option<String>,
+
+    /// What lets in without being a guest.
+    #[command(flatten)]
+    pub token: TokenArgs,
 
     /// Way to the server [default: the first that works]
     #[arg(long, env = "VIDEOCALL_TRANSPORT", value_enum, default_value_t)]
@@ -41,6 +45,15 @@ pub struct JoinArgs {
     /// TOML file with settings, such as `user-id = "pi"`; flags and the environment win over it
     #[arg(long, env = "VIDEOCALL_PROFILE", value_name = "FILE")]
     pub profile: Option<PathBuf>,
+}
+
+/// A token, never as an argument: other users of the machine see those.
+#[derive(Clone, Debug, Args)]
+pub struct TokenArgs {
+    /// File with a token of the server's operator, which names meeting and user; a token can also
+    /// be given in the environment, as VIDEOCALL_TOKEN
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
 }
 
 /// A way to the server.

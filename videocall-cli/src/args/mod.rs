@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 pub use self::{
-    join::{JoinArgs, TransportChoice},
+    join::{JoinArgs, TokenArgs, TransportChoice},
     record::RecordArgs,
     stream::StreamArgs,
     watch::WatchArgs,

@@ -8,7 +8,7 @@ mod server;
 
 use clap::Args;
 
-use crate::{args, capture::FrameFormat, exit::Failure};
+use crate::{args, capture::FrameFormat, exit::Failure, identity::Identity};
 use report::Report;
 
 /// What is examined.
@@ -31,14 +31,13 @@ pub struct DoctorArgs {
     #[arg(long, env = "VIDEOCALL_MEETING_ID", value_name = "NAME")]
     pub meeting_id: Option<String>,
 
-    /// Name to enter under
-    #[arg(
-        long,
-        env = "VIDEOCALL_USER_ID",
-        value_name = "NAME",
-        default_value = "doctor"
-    )]
-    pub user_id: String,
+    /// Name to enter under [default: doctor]
+    #[arg(long, env = "VIDEOCALL_USER_ID", value_name = "NAME")]
+    pub user_id: Option<String>,
+
+    /// What lets in without being a guest.
+    #[command(flatten)]
+    pub token: args::TokenArgs,
 
     /// Camera to try: N of /dev/videoN [default: see which there are]
     #[arg(long, value_name = "N")]
@@ -67,8 +66,9 @@ pub struct DoctorArgs {
 
 /// Runs the command.
 pub async fn run(args: DoctorArgs) -> Result<(), Failure> {
+    let identity = identity(&args)?;
     let mut report = Report::new();
-    server::check(&args, &mut report).await?;
+    server::check(&args, &identity, &mut report).await?;
     let local = tokio::task::spawn_blocking(move || {
         report.tell(&devices::camera(&args))?;
         report.tell(&devices::microphone(&args))?;
@@ -76,4 +76,17 @@ pub async fn run(args: DoctorArgs) -> Result<(), Failure> {
         report.end()
     });
     local.await.map_err(Failure::other)?
+}
+
+/// Without a token, a guest of names that nobody else has.
+fn identity(args: &DoctorArgs) -> Result<Identity, Failure> {
+    let (meeting, user) = (args.meeting_id.as_deref(), args.user_id.as_deref());
+    if let Some(identity) = Identity::with_token(&args.token, meeting, user)? {
+        return Ok(identity);
+    }
+    let own = format!("doctor-{}", std::process::id());
+    Ok(Identity::guest(
+        meeting.unwrap_or(&own),
+        user.unwrap_or("doctor"),
+    ))
 }

@@ -14,7 +14,7 @@ use super::{
     DoctorArgs, certificate,
     report::{Finding, Report},
 };
-use crate::{args::TransportChoice, exit::Failure, server};
+use crate::{args::TransportChoice, exit::Failure, identity::Identity, server};
 
 /// As long may a way take to open.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -33,7 +33,11 @@ struct Answer {
 }
 
 /// Tells what it finds. What depends on something that failed is left out.
-pub(super) async fn check(args: &DoctorArgs, report: &mut Report) -> Result<(), Failure> {
+pub(super) async fn check(
+    args: &DoctorArgs,
+    identity: &Identity,
+    report: &mut Report,
+) -> Result<(), Failure> {
     let origin = args.server.trim_end_matches('/').to_owned();
     let answer = {
         let (origin, insecure) = (origin.clone(), args.insecure);
@@ -59,7 +63,7 @@ pub(super) async fn check(args: &DoctorArgs, report: &mut Report) -> Result<(), 
     ] {
         let doors = server::at(&origin, transport, args.insecure).await;
         let finding = match doors.map(|(doors, _)| doors.into_iter().next()) {
-            Ok(Some(door)) => enter(check, door, args).await,
+            Ok(Some(door)) => enter(check, door, identity).await,
             Ok(None) => Finding::fail(check, "the server tells no address", "update the server"),
             Err(error) => closed(check, &error.to_string()),
         };
@@ -152,20 +156,20 @@ fn clock(ahead: Option<Result<Duration, Duration>>) -> Finding {
 }
 
 /// Enters a meeting by one way, and leaves again.
-async fn enter(check: &'static str, door: Servers, args: &DoctorArgs) -> Finding {
+async fn enter(check: &'static str, door: Servers, identity: &Identity) -> Finding {
     let address = door
         .webtransport
         .clone()
         .or(door.websocket.clone())
         .unwrap_or_default();
-    let meeting = args.meeting_id.clone();
     let start = Instant::now();
     let mut client = Client::join(JoinOptions {
         servers: vec![door],
         placement: Placement::Anywhere,
-        meeting: meeting.unwrap_or_else(|| format!("doctor-{}", std::process::id())),
-        user: args.user_id.clone(),
-        display_name: args.user_id.clone(),
+        meeting: identity.meeting.clone(),
+        user: identity.user.clone(),
+        token: identity.token.clone(),
+        display_name: identity.display_name.clone(),
         program: concat!("videocall-cli/", env!("CARGO_PKG_VERSION")).to_owned(),
         publish: PublishState::default(),
         subscribe: Subscribe {
@@ -195,8 +199,13 @@ async fn enter(check: &'static str, door: Servers, args: &DoctorArgs) -> Finding
             Finding::ok(check, found)
         }
         Err((true, text)) => {
-            let advice = "the way is open, but the server lets nobody in by this name: ask its \
-                          operator for an account or a token";
+            let advice = if identity.token.is_some() {
+                "the way is open, but the server lets nobody in by this token: ask its operator \
+                 for another"
+            } else {
+                "the way is open, but the server lets nobody in by this name: ask its operator \
+                 for a token"
+            };
             Finding::fail(check, format!("{address}: {text}"), advice)
         }
         Err((false, reason)) => closed(check, &format!("{address}: {reason}")),

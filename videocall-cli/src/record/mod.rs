@@ -18,6 +18,7 @@ use crate::{
     args::RecordArgs,
     clock::Clock,
     exit::Failure,
+    identity::Identity,
     participants::{Next, Participant},
     progress::Progress,
     signals,
@@ -31,6 +32,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// Runs the command.
 pub async fn run(args: RecordArgs) -> Result<(), Failure> {
+    let identity = Identity::of(&args.join)?;
     let folder = args.directory.display().to_string();
     fs::create_dir_all(&args.directory).map_err(|error| Failure::output(&folder, error))?;
     let clock = Clock::new();
@@ -44,7 +46,7 @@ pub async fn run(args: RecordArgs) -> Result<(), Failure> {
         wants: Vec::new(),
     };
     let publish = PublishState::default();
-    let participant = Participant::join(&args.join, publish, everything).await?;
+    let participant = Participant::join(&args.join, identity, publish, everything).await?;
     let mut recording = Recording::new(args.directory, clock, composed);
     let done = recording.run(participant, args.join.duration).await;
     // Whatever happened: the other files end well.

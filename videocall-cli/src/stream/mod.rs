@@ -31,6 +31,7 @@ use crate::{
     capture::Away,
     clock::Clock,
     exit::Failure,
+    identity::Identity,
     participants::{Next, Participant},
     progress::Progress,
     signals,
@@ -53,6 +54,7 @@ type Encoded = (Routing, MediaPacket);
 
 /// Runs the command.
 pub async fn run(args: StreamArgs) -> Result<(), Failure> {
+    let identity = Identity::of(&args.join)?;
     let (away_sender, away) = watch::channel(Away::default());
     let camera = Origin::new(&args, Source::camera(&args, &away_sender)?, CAMERA);
     let screen = Origin::new(&args, Source::screen(&args)?, SCREEN);
@@ -63,7 +65,7 @@ pub async fn run(args: StreamArgs) -> Result<(), Failure> {
         all: false,
         wants: Vec::new(),
     };
-    let participant = Participant::join(&args.join, publish.clone(), nothing).await?;
+    let participant = Participant::join(&args.join, identity, publish.clone(), nothing).await?;
     let devices = Devices::new(away, publish);
     // Of devices, only those that were opened tell of themselves from here on.
     drop(away_sender);

@@ -27,6 +27,7 @@ use crate::{
     args::WatchArgs,
     clock::Clock,
     exit::Failure,
+    identity::Identity,
     participants::{Next, Participant},
     progress::Progress,
     signals,
@@ -44,13 +45,14 @@ type Key = (SessionId, MediaKind);
 
 /// Runs the command.
 pub async fn run(args: WatchArgs) -> Result<(), Failure> {
+    let identity = Identity::of(&args.join)?;
     let sinks = Sinks::open(args.y4m.as_deref(), args.wav.as_deref())?;
     let everything = Subscribe {
         all: true,
         wants: Vec::new(),
     };
     let publish = PublishState::default();
-    let mut participant = Participant::join(&args.join, publish, everything).await?;
+    let mut participant = Participant::join(&args.join, identity, publish, everything).await?;
     let handle = participant.client.handle();
     let (media, for_decoders) = sync_channel(QUEUE);
     let (wanted, mut keyframes) = mpsc::channel(STREAMS);

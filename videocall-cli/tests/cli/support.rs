@@ -39,6 +39,11 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// With more settings.
+    pub(crate) fn with(more: &[&str]) -> Self {
         let free = || loop {
             let port = TcpListener::bind("127.0.0.1:0")
                 .unwrap()
@@ -61,6 +66,7 @@ impl Server {
             .args(["--http-listen", &format!("127.0.0.1:{http}")])
             .args(["--webtransport-listen", &format!("127.0.0.1:{media}")])
             .args(["--log", "off"])
+            .args(more)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -78,10 +84,16 @@ impl Server {
     }
 
     pub(crate) fn cli(&self, command: &str, user: &str, more: &[&str]) -> Command {
+        let mut program = self.nameless(command, &["--meeting-id", "test", "--user-id", user]);
+        program.args(more);
+        program
+    }
+
+    /// Without saying which meeting, and who.
+    pub(crate) fn nameless(&self, command: &str, more: &[&str]) -> Command {
         let mut program = Command::new(env!("CARGO_BIN_EXE_videocall-cli"));
         program
             .args([command, "--server", &self.url])
-            .args(["--meeting-id", "test", "--user-id", user])
             .args(more)
             .stderr(Stdio::piped());
         program

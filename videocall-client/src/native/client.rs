@@ -15,6 +15,7 @@ use tokio::{
 use videocall_types::{
     close::CloseReason,
     ids::{MediaKind, SessionId},
+    token::Token,
     view::Routing,
     wire::{MediaPacket, Participant, PublishState, Subscribe},
 };
@@ -23,6 +24,7 @@ use super::{
     link::{self, Incoming, Link, OpenError, Servers},
     sending::Sending,
     servers::Choice,
+    token::unverified_claims,
 };
 use crate::core::{
     reception::{Figures, Reception},
@@ -43,11 +45,14 @@ pub struct JoinOptions {
     pub servers: Vec<Servers>,
     /// How to choose among those that are about equally near.
     pub placement: Placement,
-    /// Name of the meeting.
+    /// Name of the meeting; a token names its own.
     pub meeting: String,
-    /// Id of the guest.
+    /// Id of the guest; a token names its own.
     pub user: String,
-    /// Name that the others see.
+    /// What lets in who comes as no guest. Shown again at each connection: it must be good for as
+    /// long as the client is to come back.
+    pub token: Option<Token>,
+    /// Name that the others see; of who has a token, if it is empty, the token's.
     pub display_name: String,
     /// Name and version of the program.
     pub program: String,
@@ -203,11 +208,7 @@ impl Driver {
         events: mpsc::Sender<Event>,
         roster: watch::Sender<Vec<Participant>>,
     ) -> Self {
-        let path = format!(
-            "/lobby/{}/{}",
-            percent_encode(&options.user),
-            percent_encode(&options.meeting)
-        );
+        let (path, meeting) = door(&options);
         let mut session = Session::new(options.display_name, options.program, seed());
         session.set_publish(options.publish);
         session.set_subscribe(options.subscribe);
@@ -215,7 +216,7 @@ impl Driver {
         let start = Instant::now();
         Self {
             session,
-            choice: Choice::new(options.servers, &options.meeting, options.placement),
+            choice: Choice::new(options.servers, &meeting, options.placement),
             path,
             start,
             sending: Arc::new(Sending::new(start)),
@@ -440,6 +441,19 @@ async fn sleep_until(at: Option<Instant>) {
         Some(at) => time::sleep_until(at).await,
         None => std::future::pending().await,
     }
+}
+
+/// The path to ask for, and the meeting that is behind it.
+fn door(options: &JoinOptions) -> (String, String) {
+    let Some(token) = &options.token else {
+        let user = percent_encode(&options.user);
+        let meeting = percent_encode(&options.meeting);
+        return (format!("/lobby/{user}/{meeting}"), options.meeting.clone());
+    };
+    let path = format!("/lobby?token={}", percent_encode(token.as_str()));
+    let claims = unverified_claims(token);
+    let meeting = claims.map_or_else(|| options.meeting.clone(), |claims| claims.meeting);
+    (path, meeting)
 }
 
 /// RFC 3986, section 2.1: everything but unreserved characters.

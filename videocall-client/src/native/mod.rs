@@ -9,10 +9,12 @@ mod client;
 mod link;
 mod sending;
 mod servers;
+mod token;
 mod websocket;
 mod webtransport;
 
 pub use client::{Client, Handle, JoinOptions, Stopped};
 pub use link::{OpenError, Servers, Trust};
+pub use token::unverified_claims;
 
 pub use crate::core::select::Placement;

@@ -147,3 +147,47 @@ fn times_that_would_end_every_session_are_refused() {
         assert!(error.contains(flag), "{wrong}: {error}");
     }
 }
+
+#[test]
+fn the_key_of_tokens_is_a_file_and_long_enough() {
+    let file_of = |secret: &[u8]| {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(secret).unwrap();
+        file
+    };
+    assert!(resolve(&[]).unwrap().token_key.is_none());
+    let claims = videocall_types::token::JoinClaims::new("m", "u", None, u64::MAX >> 12).unwrap();
+    let key = |secret: &[u8]| {
+        let file = file_of(secret);
+        let flag = ["--token-key-file", file.path().to_str().unwrap()];
+        resolve(&flag).map(|config| config.token_key.unwrap())
+    };
+    // What an editor puts at the end of a line is not part of it.
+    let secret = [b'k'; 32];
+    let token = key(&secret).unwrap().sign(&claims).unwrap();
+    for end in [&b"\n"[..], b"\r\n"] {
+        let other = key(&[&secret, end].concat()).unwrap();
+        assert!(other.check(&token).is_ok());
+    }
+    let another = key(&[&secret[..], b" "].concat()).unwrap();
+    assert!(another.check(&token).is_err());
+    let mut config = tempfile::NamedTempFile::new().unwrap();
+    let long = file_of(&secret);
+    writeln!(config, "token-key-file = {:?}", long.path()).unwrap();
+    let config = resolve(&["--config", config.path().to_str().unwrap()]).unwrap();
+    assert!(config.token_key.unwrap().check(&token).is_ok());
+
+    let error = key(&[&secret[1..], b"\n"].concat())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("--token-key-file") && error.contains("31 bytes"),
+        "{error}"
+    );
+    let error = resolve(&["--token-key-file", "/nonexistent.key"]).unwrap_err();
+    let error = error.to_string();
+    assert!(
+        error.contains("--token-key-file: /nonexistent.key"),
+        "{error}"
+    );
+}

@@ -90,6 +90,7 @@ fn options(servers: videocall_client::native::Servers) -> JoinOptions {
         placement: Default::default(),
         meeting: "receivers".into(),
         user: "publisher".into(),
+        token: None,
         display_name: "publisher".into(),
         program: "test/1".into(),
         publish: PublishState {

@@ -95,6 +95,7 @@ impl Receiver {
             meeting: "receivers".into(),
             display_name: user.clone(),
             user,
+            token: None,
             program: "test/1".into(),
             publish: PublishState::default(),
             subscribe: Subscribe {

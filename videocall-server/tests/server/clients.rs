@@ -449,6 +449,11 @@ pub(crate) async fn connect(server: &Server, path: &str) -> Connection {
 
 /// What a client that is not let in over WebTransport is told.
 pub(crate) async fn refusal(server: &Server, path: &str) -> String {
+    refused(server, path).await.1
+}
+
+/// The same with its reason.
+pub(crate) async fn refused(server: &Server, path: &str) -> End {
     let end = match try_connect(server, path).await {
         // The end may overtake the answer.
         Err(ConnectingError::ConnectionError(end)) => end,
@@ -460,5 +465,6 @@ pub(crate) async fn refusal(server: &Server, path: &str) -> String {
     let ConnectionError::ApplicationClosed(close) = end else {
         panic!("{end}")
     };
-    String::from_utf8_lossy(close.reason()).into_owned()
+    let text = String::from_utf8_lossy(close.reason()).into_owned();
+    (close.code().into_inner() as u32, text)
 }

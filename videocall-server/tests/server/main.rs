@@ -18,3 +18,4 @@ mod resume;
 mod rolling;
 mod sessions;
 mod startup;
+mod tokens;

@@ -181,6 +181,7 @@ pub(crate) fn doors(servers: Vec<Servers>, user: &str) -> JoinOptions {
         meeting: "m".into(),
         user: user.into(),
         display_name: user.into(),
+        token: None,
         program: "test/1".into(),
         publish: PublishState::default(),
         subscribe: Subscribe::default(),
