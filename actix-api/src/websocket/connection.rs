@@ -212,7 +212,9 @@ impl<T: Socket> Connection<T> {
         while let Some(event) = self.frames.next(input).map_err(refused)? {
             match event {
                 Event::Message(packet) => self.session.receive(packet)?,
+                Event::Nothing => self.session.charge(0)?,
                 Event::Ping(payload) => {
+                    self.session.charge(payload.len())?;
                     // One that does not read its answers gets none.
                     if self.answers.len() < ANSWERS {
                         self.answers.push_back(payload);
