@@ -168,6 +168,11 @@ impl Node {
         &self.shared.guard.limits
     }
 
+    /// Times and limits of its meetings.
+    pub fn relay(&self) -> &RelayConfig {
+        &self.shared.environment.relay
+    }
+
     /// Lets somebody into a meeting. Must be called within a tokio runtime.
     ///
     /// # Errors
