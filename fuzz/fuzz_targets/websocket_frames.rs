@@ -36,7 +36,7 @@ fuzz_target!(|input: (u8, &[u8])| {
         match event {
             Event::Message(message) => assert!(message.len() <= MAX),
             Event::Ping(payload) => assert!(payload.len() <= 125),
-            Event::Close => {}
+            Event::Nothing | Event::Close => {}
         }
     }
 });

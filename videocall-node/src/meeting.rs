@@ -283,7 +283,7 @@ impl MeetingShell {
             }
             Err(error) => {
                 debug!(%session, %error, "resume ticket refused");
-                counts.refused.fetch_add(1, Relaxed);
+                counts.refused[*error as usize].fetch_add(1, Relaxed);
             }
         }
         let verdict = verdict.map_err(|error| error.to_string());

@@ -10,7 +10,7 @@ use metrics::{
 use videocall_relay::{DropReason, Histogram, KINDS, Violation};
 use videocall_types::close::CloseReason;
 
-use crate::{Node, Transport};
+use crate::{Node, Transport, tickets::TicketError};
 
 pub(crate) fn describe() {
     describe_gauge!("videocall_sessions", "Participants connected to this node");
@@ -53,7 +53,7 @@ pub(crate) fn describe() {
     );
     describe_counter!(
         "videocall_tickets_total",
-        "Tickets for resuming a session, by what became of them"
+        "Tickets for resuming a session, by what became of them and why"
     );
     describe_counter!(
         "videocall_bus_dropped_total",
@@ -66,7 +66,8 @@ pub(crate) fn describe() {
     describe_gauge!(
         "videocall_bus_lag_seconds",
         Seconds,
-        "Time that a message took last from here through NATS and back; 0 without NATS"
+        "Time that a message took last from here through NATS and back, or waits for NATS now; 0 \
+         without NATS"
     );
     describe_counter!("videocall_closes_total", "Sessions that ended, by reason");
     describe_counter!(
@@ -218,12 +219,13 @@ impl Node {
         counter!("videocall_handshakes_refused_total")
             .absolute(self.shared.guard.handshakes_refused());
         let tickets = &self.shared.environment.tickets;
-        for (result, count) in [
-            ("issued", &tickets.issued),
-            ("taken", &tickets.taken),
-            ("refused", &tickets.refused),
-        ] {
+        for (result, count) in [("issued", &tickets.issued), ("taken", &tickets.taken)] {
             counter!("videocall_tickets_total", "result" => result).absolute(count.load(Relaxed));
+        }
+        for (error, count) in TicketError::ALL.into_iter().zip(&tickets.refused) {
+            let reason = error.label();
+            counter!("videocall_tickets_total", "result" => "refused", "reason" => reason)
+                .absolute(count.load(Relaxed));
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::{
     meeting::{MeetingShell, now},
     overload::{self, Budgets, Overload, Usage},
     session::Session,
-    tickets::unix_ms,
+    tickets::{TicketError, unix_ms},
 };
 
 /// Seconds after which whoever was refused for overload may ask again.
@@ -116,7 +116,8 @@ pub(crate) struct Environment {
 pub(crate) struct TicketCounts {
     pub(crate) issued: AtomicU64,
     pub(crate) taken: AtomicU64,
-    pub(crate) refused: AtomicU64,
+    /// By the place of the reason in [`TicketError::ALL`].
+    pub(crate) refused: [AtomicU64; TicketError::ALL.len()],
 }
 
 impl Node {
@@ -166,6 +167,11 @@ impl Node {
     /// What clients may do.
     pub fn limits(&self) -> &Limits {
         &self.shared.guard.limits
+    }
+
+    /// Times and limits of its meetings.
+    pub fn relay(&self) -> &RelayConfig {
+        &self.shared.environment.relay
     }
 
     /// Lets somebody into a meeting. Must be called within a tokio runtime.

@@ -7,6 +7,7 @@ use std::{
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     task::{Context, Poll},
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -85,21 +86,35 @@ impl Session {
     /// The session must end: send what still waits, then close the connection with that reason.
     pub fn receive(&self, packet: Bytes) -> Result<(), Fatal> {
         let now = now();
-        match self.guard.limits().judge(now, &self.usage, packet.len()) {
+        match self.judge(now, packet.len())? {
             Verdict::Take => {}
             Verdict::Busy if is_control(&packet) => {}
-            Verdict::Busy => return Ok(()),
-            Verdict::Drop => {
-                self.warn();
-                return Ok(());
-            }
+            Verdict::Busy | Verdict::Drop | Verdict::End => return Ok(()),
+        }
+        self.shell.receive(now, self.id, packet)
+    }
+
+    /// Counts what costs like a packet and is none: a stream that was never finished, a frame
+    /// without a message.
+    ///
+    /// # Errors
+    /// As for [`receive`](Self::receive).
+    pub fn charge(&self, bytes: usize) -> Result<(), Fatal> {
+        self.judge(now(), bytes).map(drop)
+    }
+
+    fn judge(&self, now: Instant, bytes: usize) -> Result<Verdict, Fatal> {
+        let verdict = self.guard.limits().judge(now, &self.usage, bytes);
+        match verdict {
+            Verdict::Take | Verdict::Busy => {}
+            Verdict::Drop => self.warn(),
             Verdict::End => {
                 let fatal = Fatal::new(CloseReason::RateLimitExceeded);
                 self.end(fatal.clone());
                 return Err(self.shell.end_of(self.id).unwrap_or(fatal));
             }
         }
-        self.shell.receive(now, self.id, packet)
+        Ok(verdict)
     }
 
     /// Says once that too much is sent from there, before the session is ended for it.

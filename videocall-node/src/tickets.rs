@@ -34,7 +34,7 @@ const TAG: usize = 16;
 pub(crate) const KEY: usize = 32;
 
 /// Why a ticket is worth nothing.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TicketError {
     /// Not sealed by a key that is known, or for somebody else, or changed.
     #[error("the resume ticket is not valid")]
@@ -48,6 +48,22 @@ pub enum TicketError {
     /// Whether it was used cannot be known now.
     #[error("the resume ticket cannot be checked now")]
     Unavailable,
+}
+
+impl TicketError {
+    /// All of them, each at its own place.
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Invalid, Self::Expired, Self::Spent, Self::Unavailable];
+
+    /// Name in metrics.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid",
+            Self::Expired => "expired",
+            Self::Spent => "spent",
+            Self::Unavailable => "unavailable",
+        }
+    }
 }
 
 /// Milliseconds since the Unix epoch.

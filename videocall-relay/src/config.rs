@@ -33,6 +33,8 @@ pub struct RelayConfig {
     pub demand_removal_delay: Duration,
     /// How long changes of the roster are gathered before they are told.
     pub roster_delay: Duration,
+    /// Least time between two tellings of what one participant offers.
+    pub offer_interval: Duration,
     /// Time between two pings.
     pub heartbeat_interval: Duration,
     /// Pings without any packet in return until a session is given up.
@@ -74,6 +76,7 @@ impl Default for RelayConfig {
             step_up_after: Duration::from_secs(3),
             demand_removal_delay: Duration::from_secs(1),
             roster_delay: Duration::from_millis(20),
+            offer_interval: Duration::from_millis(500),
             heartbeat_interval: Duration::from_secs(5),
             heartbeat_missed: 3,
             session_timeout: Duration::from_secs(30),

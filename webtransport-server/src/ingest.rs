@@ -1,13 +1,16 @@
 //! What a client sends.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::{sync::oneshot, time};
-use videocall_node::Session;
-use videocall_types::limits::MAX_PACKET_BYTES;
-use wtransport::{Connection, RecvStream, SendStream, VarInt};
+use videocall_node::{Fatal, Session};
+use videocall_types::{close::CloseReason, limits::MAX_PACKET_BYTES};
+use wtransport::{Connection, RecvStream, SendStream};
 
 use crate::session::Ended;
 
@@ -16,8 +19,9 @@ const STREAM_TIMEOUT: Duration = Duration::from_secs(5);
 /// Unidirectional streams that a client may have open before it publishes pictures, three of them
 /// HTTP/3's own.
 pub(crate) const FIRST_STREAMS: u32 = 16;
-/// Frames that are read at once.
-const STREAMS: usize = 64;
+/// Bytes of a session's frames that may be read and not complete: what three layers and a screen
+/// bring in some seconds.
+const UNFINISHED_BYTES: usize = 4_000_000;
 /// Room that a stream gets at first.
 const FIRST_READ: usize = 4096;
 
@@ -37,52 +41,81 @@ pub(crate) async fn datagrams(connection: &Connection, session: &Session) -> End
 ///
 /// Each frame is a stream of its own: three layers and a screen at 30 frames a second on a path of
 /// half a second's round trip need about 60; `max_streams` that are not yet read block the sender,
-/// until one is.
+/// until one is. A frame counts when it is complete, and one that never will be when that is known:
+/// until then `UNFINISHED_BYTES` bound what it can cost.
 pub(crate) async fn streams(connection: &Connection, session: &Session, max_streams: u32) -> Ended {
+    let most = max_streams as usize;
+    let unfinished = AtomicUsize::new(0);
     let mut reading = FuturesUnordered::new();
     let mut publishes = false;
     loop {
         tokio::select! {
-            stream = connection.accept_uni(), if reading.len() < STREAMS => match stream {
+            stream = connection.accept_uni(), if reading.len() < most => match stream {
                 Ok(stream) => {
                     if !std::mem::replace(&mut publishes, true) {
                         let quic = connection.quic_connection();
                         quic.set_max_concurrent_uni_streams(max_streams.into());
                     }
-                    reading.push(time::timeout(STREAM_TIMEOUT, read_packet(stream)));
+                    reading.push(read_packet(stream, &unfinished));
                 }
                 Err(_) => return Ended::Connection,
             },
-            Some(packet) = reading.next() => match packet {
-                Ok(Ok(Some(packet))) => {
-                    if let Err(fatal) = session.receive(packet) {
-                        return Ended::Fatal(fatal);
-                    }
+            Some(packet) = reading.next() => {
+                let taken = match packet {
+                    Ok(packet) => session.receive(packet),
+                    Err(Unread::Lost(bytes)) => session.charge(bytes),
+                    Err(Unread::TooLong) => return Ended::protocol("a packet is too long"),
+                    Err(Unread::TooMuch) => Err(Fatal::new(CloseReason::RateLimitExceeded)),
+                };
+                if let Err(fatal) = taken {
+                    return Ended::Fatal(fatal);
                 }
-                // Reset by its sender, or too slow: a lost frame.
-                Ok(Ok(None)) | Err(_) => {}
-                Ok(Err(TooLong)) => return Ended::protocol("a packet is too long"),
             },
         }
     }
 }
 
-struct TooLong;
+/// Why a stream brought no packet.
+enum Unread {
+    /// Reset by its sender, or too slow, after so many bytes: a lost frame.
+    Lost(usize),
+    TooLong,
+    /// The unfinished streams of the session hold too much together.
+    TooMuch,
+}
 
-/// Reads a stream to its end; `None` if it was reset.
-async fn read_packet(mut stream: RecvStream) -> Result<Option<Bytes>, TooLong> {
+/// Reads a stream to its end.
+async fn read_packet(mut stream: RecvStream, unfinished: &AtomicUsize) -> Result<Bytes, Unread> {
     let mut packet = BytesMut::with_capacity(FIRST_READ);
+    let reading = fill(&mut packet, &mut stream, unfinished);
+    let read = time::timeout(STREAM_TIMEOUT, reading).await;
+    unfinished.fetch_sub(packet.len(), Relaxed);
+    match read {
+        Ok(Ok(())) => Ok(packet.freeze()),
+        Ok(Err(Unread::Lost(_))) | Err(_) => Err(Unread::Lost(packet.len())),
+        Ok(Err(unread)) => Err(unread),
+    }
+}
+
+async fn fill(
+    packet: &mut BytesMut,
+    stream: &mut RecvStream,
+    unfinished: &AtomicUsize,
+) -> Result<(), Unread> {
     loop {
         match stream.quic_stream_mut().read_chunk(usize::MAX, true).await {
             Ok(Some(chunk)) => {
-                if packet.len() + chunk.bytes.len() > MAX_PACKET_BYTES {
-                    stream.stop(VarInt::from_u32(0));
-                    return Err(TooLong);
+                let bytes = chunk.bytes.len();
+                if packet.len() + bytes > MAX_PACKET_BYTES {
+                    return Err(Unread::TooLong);
                 }
                 packet.extend_from_slice(&chunk.bytes);
+                if unfinished.fetch_add(bytes, Relaxed) + bytes > UNFINISHED_BYTES {
+                    return Err(Unread::TooMuch);
+                }
             }
-            Ok(None) => return Ok(Some(packet.freeze())),
-            Err(_) => return Ok(None),
+            Ok(None) => return Ok(()),
+            Err(_) => return Err(Unread::Lost(packet.len())),
         }
     }
 }

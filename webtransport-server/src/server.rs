@@ -15,7 +15,7 @@ use tokio::{
 };
 use tracing::{Instrument, debug};
 use videocall_config::Certificates;
-use videocall_node::{JoinRequest, Limits, Node, Refusal, Session, Transport};
+use videocall_node::{JoinRequest, Limits, Node, Refusal, RelayConfig, Session, Transport};
 use videocall_types::token::Token;
 use wtransport::{
     Connection, Endpoint, ServerConfig, VarInt,
@@ -31,6 +31,8 @@ const SOCKET_BUFFER: usize = 4 << 20;
 /// Packets that a receiver acknowledges together, where it can (draft-ietf-quic-ack-frequency); it
 /// waits no longer than 25 ms.
 const ACKNOWLEDGED: u32 = 10;
+/// A path is kept alive at least so often: browsers give one up on which nothing comes for 30 s.
+const MAX_KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// The server cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +68,7 @@ impl WebTransportServer {
                     .with_bind_socket(socket)
                     .with_custom_tls_and_transport(
                         certificates.server_config(&[wtransport::tls::WEBTRANSPORT_ALPN]),
-                        transport_config(node.limits()),
+                        transport_config(node.limits(), node.relay()),
                     )
                     .build();
                 Endpoint::server(config).map_err(|error| BindError { address, error })
@@ -104,7 +106,7 @@ fn open(address: SocketAddr) -> std::io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-fn transport_config(limits: &Limits) -> QuicTransportConfig {
+fn transport_config(limits: &Limits, relay: &RelayConfig) -> QuicTransportConfig {
     let mut config = QuicTransportConfig::default();
     // QUIC keeps room for each stream that it allows: one that publishes pictures gets more.
     config.max_concurrent_uni_streams(ingest::FIRST_STREAMS.into());
@@ -122,11 +124,12 @@ fn transport_config(limits: &Limits) -> QuicTransportConfig {
     let mut acknowledgements = quinn::AckFrequencyConfig::default();
     acknowledgements.ack_eliciting_threshold(ACKNOWLEDGED.into());
     config.ack_frequency_config(Some(acknowledgements));
-    config.keep_alive_interval(Some(Duration::from_secs(5)));
-    let idle = Duration::from_secs(30)
-        .try_into()
-        .expect("30 s fit into a QUIC timeout");
-    config.max_idle_timeout(Some(idle));
+    let interval = relay.heartbeat_interval;
+    config.keep_alive_interval(Some(interval.min(MAX_KEEP_ALIVE)));
+    // The session ends first, by its own rules, and whoever still hears is told. A time that is too
+    // long for QUIC is none.
+    let idle = relay.session_timeout.saturating_add(interval);
+    config.max_idle_timeout(idle.try_into().ok());
     config
 }
 
@@ -262,4 +265,47 @@ fn join_request(request: &SessionRequest) -> Option<JoinRequest> {
         transport: Transport::WebTransport,
         remote: request.remote_address(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_outlives_the_silence_that_its_session_may_keep() {
+        for (timeout, heartbeat, expected) in [
+            (
+                60,
+                5,
+                [
+                    "max_idle_timeout: Some(65000)",
+                    "keep_alive_interval: Some(5s)",
+                ],
+            ),
+            (
+                600,
+                90,
+                [
+                    "max_idle_timeout: Some(690000)",
+                    "keep_alive_interval: Some(10s)",
+                ],
+            ),
+            (
+                u64::MAX,
+                5,
+                ["max_idle_timeout: None", "keep_alive_interval: Some(5s)"],
+            ),
+        ] {
+            let relay = RelayConfig {
+                session_timeout: Duration::from_secs(timeout),
+                heartbeat_interval: Duration::from_secs(heartbeat),
+                ..RelayConfig::default()
+            };
+            // Its fields can be seen in no other way.
+            let config = format!("{:?}", transport_config(&Limits::default(), &relay));
+            for field in expected {
+                assert!(config.contains(field), "{field} in {config}");
+            }
+        }
+    }
 }

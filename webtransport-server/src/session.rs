@@ -1,10 +1,10 @@
 //! One session: its streams and datagrams until one side ends it.
 
-use std::time::Duration;
+use std::{panic::AssertUnwindSafe, time::Duration};
 
 use futures_util::FutureExt;
 use tokio::{sync::oneshot, time};
-use tracing::{debug, info};
+use tracing::{debug, error, info};
 use videocall_node::{Fatal, Session};
 use videocall_types::close::CloseReason;
 use wtransport::{Connection, VarInt};
@@ -28,10 +28,17 @@ pub(crate) async fn run(connection: &Connection, session: Session, max_streams: 
             end = ingest::control(connection, &session, control) => end,
         }
     };
-    let mut writer = std::pin::pin!(egress::run(connection, &session, opened.fuse()));
+    let incoming = AssertUnwindSafe(incoming).catch_unwind();
+    let writer = AssertUnwindSafe(egress::run(connection, &session, opened.fuse()));
+    let mut writer = std::pin::pin!(writer.catch_unwind());
     let ended = tokio::select! {
-        ended = incoming => Some(ended),
-        () = &mut writer => None,
+        ended = incoming => Some(ended.unwrap_or_else(|_| Ended::Fatal(fault()))),
+        written = &mut writer => {
+            if written.is_err() {
+                session.end(fault());
+            }
+            None
+        }
     };
     let fatal = match ended {
         // The connection is gone: there is nobody to tell.
@@ -60,6 +67,12 @@ impl Ended {
     pub(crate) fn protocol(text: &str) -> Self {
         Self::Fatal(Fatal::with_text(CloseReason::ProtocolError, text))
     }
+}
+
+/// A task of this session panicked, which says itself where; the others go on.
+fn fault() -> Fatal {
+    error!("a fault of the server ends the session");
+    Fatal::new(CloseReason::InternalError)
 }
 
 async fn close(connection: &Connection, fatal: &Fatal) {

@@ -9,6 +9,7 @@ use std::{
     collections::VecDeque,
     future::poll_fn,
     io::{self, IoSlice},
+    panic::AssertUnwindSafe,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
@@ -16,11 +17,12 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
+use futures_util::FutureExt;
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt, ReadBuf},
     time,
 };
-use tracing::{debug, info};
+use tracing::{debug, error, info};
 use videocall_node::{Fatal, Outgoing, Packet, Refusal, Room, Session};
 use videocall_types::{close::CloseReason, limits::MAX_PACKET_BYTES};
 
@@ -57,14 +59,19 @@ pub(crate) async fn run<T: Socket>(io: T, received: Bytes, session: Session) {
         debug!(%error, "the kernel's queue has no bound");
     }
     let mut connection = Connection::new(io, session);
-    let mut early = &received[..];
-    let ended = match connection.take(&mut early) {
-        Ok(()) => {
-            drop(received);
-            poll_fn(|cx| connection.poll(cx)).await
+    let serving = async {
+        if let Err(fatal) = connection.take(&mut &received[..]) {
+            return Ended::Fatal(fatal);
         }
-        Err(fatal) => Ended::Fatal(fatal),
+        drop(received);
+        poll_fn(|cx| connection.poll(cx)).await
     };
+    let ended = AssertUnwindSafe(serving).catch_unwind().await;
+    // The panic says itself where; the others go on.
+    let ended = ended.unwrap_or_else(|_| {
+        error!("a fault of the server ends the session");
+        Ended::Fatal(Fatal::new(CloseReason::InternalError))
+    });
     let is_gone = matches!(ended, Ended::Gone);
     match ended {
         Ended::Over => {}
@@ -212,7 +219,9 @@ impl<T: Socket> Connection<T> {
         while let Some(event) = self.frames.next(input).map_err(refused)? {
             match event {
                 Event::Message(packet) => self.session.receive(packet)?,
+                Event::Nothing => self.session.charge(0)?,
                 Event::Ping(payload) => {
+                    self.session.charge(payload.len())?;
                     // One that does not read its answers gets none.
                     if self.answers.len() < ANSWERS {
                         self.answers.push_back(payload);

@@ -26,6 +26,8 @@ pub(crate) enum Event {
     Message(Bytes),
     /// Wants the same bytes back.
     Ping(Bytes),
+    /// A frame that brings nothing yet: a pong, or a fragment before the last.
+    Nothing,
     /// Says good-bye.
     Close,
 }
@@ -87,47 +89,44 @@ impl Frames {
 
     /// Takes bytes from the front of `input` up to the next event; `None` once they are used up.
     pub(crate) fn next(&mut self, input: &mut &[u8]) -> Result<Option<Event>, FrameError> {
-        loop {
-            let mut frame = match self.frame.take() {
+        let mut frame = match self.frame.take() {
+            Some(frame) => frame,
+            None => match self.read_head(input)? {
                 Some(frame) => frame,
-                None => match self.read_head(input)? {
-                    Some(frame) => frame,
-                    None => return Ok(None),
-                },
-            };
-            let (payload, others) = input.split_at(input.len().min(frame.rest));
-            *input = others;
-            let target = if frame.opcode & 8 == 0 {
-                &mut self.message
-            } else {
-                &mut self.control
-            };
-            append_unmasked(target, payload, frame.mask);
-            frame.mask.rotate_left(payload.len() % 4);
-            frame.rest -= payload.len();
-            if frame.rest > 0 {
-                self.frame = Some(frame);
-                return Ok(None);
-            }
-            if let Some(event) = self.complete(frame) {
-                return Ok(Some(event));
-            }
+                None => return Ok(None),
+            },
+        };
+        let (payload, others) = input.split_at(input.len().min(frame.rest));
+        *input = others;
+        let target = if frame.opcode & 8 == 0 {
+            &mut self.message
+        } else {
+            &mut self.control
+        };
+        append_unmasked(target, payload, frame.mask);
+        frame.mask.rotate_left(payload.len() % 4);
+        frame.rest -= payload.len();
+        if frame.rest > 0 {
+            self.frame = Some(frame);
+            return Ok(None);
         }
+        Ok(Some(self.complete(frame)))
     }
 
-    fn complete(&mut self, frame: Frame) -> Option<Event> {
+    fn complete(&mut self, frame: Frame) -> Event {
         match frame.opcode {
-            CLOSE => Some(Event::Close),
-            PING => Some(Event::Ping(self.control.split().freeze())),
+            CLOSE => Event::Close,
+            PING => Event::Ping(self.control.split().freeze()),
             PONG => {
                 self.control.clear();
-                None
+                Event::Nothing
             }
             _ => {
                 self.in_message = !frame.is_final;
-                frame
-                    .is_final
-                    .then(|| Event::Message(std::mem::take(&mut self.message).freeze()))
+                if self.in_message {
+                    return Event::Nothing;
+                }
+                Event::Message(std::mem::take(&mut self.message).freeze())
             }
         }
     }
@@ -322,7 +321,7 @@ mod tests {
         let mask = [9; 4];
         let half = vec![7; MAX / 2];
         let fits = [frame(0x02, &half, mask), frame(0x80, &half, mask)].concat();
-        assert_eq!(all(&fits, 4096).map(|events| events.len()), Ok(1));
+        assert_eq!(all(&fits, 4096).map(|events| events.len()), Ok(2));
         let over = [
             frame(0x02, &half, mask),
             frame(0x00, &half, mask),
@@ -358,10 +357,12 @@ mod tests {
                     let end = if number == last { 0x80 } else { 0 };
                     bytes.extend(frame(end | opcode, part, mask));
                     if number < last {
+                        expected.push(Event::Nothing);
                         // Control frames may come between fragments.
                         bytes.extend(frame(0x89, b"ping", mask));
                         bytes.extend(frame(0x8a, b"pong", mask));
                         expected.push(Event::Ping(Bytes::from_static(b"ping")));
+                        expected.push(Event::Nothing);
                     }
                 }
                 expected.push(Event::Message(payload.into()));

@@ -3,6 +3,7 @@
 mod embedded;
 mod nats;
 mod nats_tickets;
+mod queue;
 
 use std::{pin::Pin, time::Duration};
 
@@ -58,9 +59,9 @@ pub struct BusHealth {
     pub connected: bool,
     /// What is wrong, for people; empty if nothing is.
     pub problems: Vec<String>,
-    /// Messages that could not be sent since the start.
+    /// Messages that could not be sent or received since the start.
     pub dropped: u64,
-    /// How long a message took last from here through the bus and back.
+    /// How long a message took last from here through the bus and back, or has been under way now.
     pub lag: Duration,
 }
 

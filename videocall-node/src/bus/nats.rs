@@ -20,7 +20,7 @@ use std::{
 };
 
 use async_nats::{
-    Client, ConnectOptions, Event, Subject,
+    Client, ConnectOptions, Event, RequestErrorKind, Subject,
     connection::State,
     jetstream::{
         self,
@@ -30,9 +30,10 @@ use async_nats::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
+use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{oneshot, watch},
     task::AbortHandle,
     time,
 };
@@ -47,13 +48,18 @@ use videocall_types::{
 
 use super::{
     Bus, BusError, BusEvent, BusHealth, BusSubscription, MediaSubject, nats_tickets::TicketBucket,
+    queue,
 };
 use crate::tickets::{TicketError, TicketKeys};
 
-/// Messages that may wait for the connection.
+/// Messages that may wait for the connection, and their bytes.
 const QUEUE: usize = 8192;
-/// Messages that may wait for one meeting.
+const QUEUE_BYTES: usize = 32 << 20;
+/// Messages that wait behind those, in the library, which does not count bytes.
+const SENDING: usize = 64;
+/// Messages that may wait for one meeting, and their bytes.
 const SUBSCRIPTION: usize = 8192;
+const SUBSCRIPTION_BYTES: usize = 32 << 20;
 /// Subjects kept as text.
 const SUBJECTS: usize = 10_000;
 /// Nodes of one meeting whose rosters are read out of the bucket.
@@ -88,6 +94,7 @@ impl NatsConfig {
     }
 }
 
+#[derive(Debug)]
 enum Command {
     Media(String, MediaSubject, Bytes),
     Control(String, BusControl),
@@ -96,12 +103,25 @@ enum Command {
     Probe(oneshot::Sender<()>),
 }
 
+impl Command {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Media(_, _, bytes) => bytes.len(),
+            Self::Control(_, message) => message.encoded_len(),
+            Self::Roster(_, _, roster) => roster.encoded_len(),
+            Self::Probe(_) => 0,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Status {
     bucket: AtomicBool,
     dropped: AtomicU64,
-    /// Of the last probe, in microseconds.
+    /// Of the last probe that was answered, in microseconds.
     lag_us: AtomicU64,
+    /// When the first of those was sent that were not answered since.
+    asked: Mutex<Option<time::Instant>>,
     /// Counts connections.
     epoch: watch::Sender<u64>,
 }
@@ -110,7 +130,7 @@ struct Status {
 #[derive(Debug)]
 pub struct NatsBus {
     client: Client,
-    commands: mpsc::Sender<Command>,
+    commands: queue::Sender<Command>,
     status: Arc<Status>,
     bucket: watch::Receiver<Option<bucket::Stream>>,
     tickets: TicketBucket,
@@ -127,6 +147,7 @@ impl NatsBus {
             bucket: AtomicBool::new(false),
             dropped: AtomicU64::new(0),
             lag_us: AtomicU64::new(0),
+            asked: Mutex::default(),
             epoch: watch::Sender::new(0),
         });
         let servers: Vec<String> = config
@@ -145,7 +166,7 @@ impl NatsBus {
                 Duration::from_millis((100 << attempts.min(5)) as u64)
             })
             .subscription_capacity(SUBSCRIPTION)
-            .client_capacity(QUEUE)
+            .client_capacity(SENDING)
             .event_callback(move |event| {
                 let status = events.clone();
                 async move { status.note(&event) }
@@ -156,7 +177,7 @@ impl NatsBus {
                 url: without_password(&config.url),
                 error: error.to_string(),
             })?;
-        let (commands, received) = mpsc::channel(QUEUE);
+        let (commands, received) = queue::bounded(QUEUE, QUEUE_BYTES);
         let (store, bucket) = watch::channel(None);
         let tickets = TicketBucket::new(client.clone(), config.ticket_lifetime);
         let ticket_keeper = tokio::spawn(tickets.clone().keep(status.epoch.subscribe()));
@@ -175,7 +196,7 @@ impl NatsBus {
     }
 
     fn command(&self, command: Command) {
-        if self.commands.try_send(command).is_err() {
+        if !self.commands.offer(command.bytes(), command) {
             self.status.dropped.fetch_add(1, Relaxed);
         }
     }
@@ -190,6 +211,13 @@ impl Drop for NatsBus {
 }
 
 impl Status {
+    /// That of the last probe, or of the one that waits if that is more.
+    fn lag(&self) -> Duration {
+        let last = Duration::from_micros(self.lag_us.load(Relaxed));
+        let waited = self.asked.lock().map(|asked| asked.elapsed());
+        last.max(waited.unwrap_or_default())
+    }
+
     fn note(&self, event: &Event) {
         match event {
             Event::Connected => {
@@ -279,7 +307,7 @@ async fn make_bucket(
 }
 
 /// Sends everything in the order it was given.
-async fn send(client: Client, mut commands: mpsc::Receiver<Command>, status: Arc<Status>) {
+async fn send(client: Client, mut commands: queue::Receiver<Command>, status: Arc<Status>) {
     let mut subjects: FxHashMap<(String, MediaSubject), Subject> = FxHashMap::default();
     while let Some(command) = commands.recv().await {
         if client.connection_state() != State::Connected {
@@ -326,28 +354,36 @@ async fn send(client: Client, mut commands: mpsc::Receiver<Command>, status: Arc
 }
 
 /// Measures how long what is sent takes through the queue, to the server and back.
-async fn probe(commands: mpsc::Sender<Command>, status: Arc<Status>) {
+async fn probe(commands: queue::Sender<Command>, status: Arc<Status>) {
     let mut probes = time::interval(PROBE_INTERVAL);
     probes.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
     loop {
         probes.tick().await;
         let (answered, answer) = oneshot::channel();
         let start = time::Instant::now();
-        if commands.send(Command::Probe(answered)).await.is_err() {
+        status.asked.lock().get_or_insert(start);
+        if !commands.send(Command::Probe(answered)).await {
             return;
         }
-        // One that is not answered counts with the time that it was waited for.
-        let _ = time::timeout(PROBE_TIMEOUT, answer).await;
-        let lag = start.elapsed().as_micros() as u64;
-        status.lag_us.store(lag, Relaxed);
+        if let Ok(Ok(())) = time::timeout(PROBE_TIMEOUT, answer).await {
+            let lag = start.elapsed().as_micros() as u64;
+            status.lag_us.store(lag, Relaxed);
+            *status.asked.lock() = None;
+        }
     }
 }
 
 /// Nobody listens there, so that the server itself answers at once, behind what it was sent before.
 async fn ask_server(client: Client, answered: oneshot::Sender<()>) {
     let asked = client.request(PROBE_SUBJECT, Bytes::new());
-    let _ = time::timeout(PROBE_TIMEOUT, asked).await;
-    let _ = answered.send(());
+    let is_answer = match time::timeout(PROBE_TIMEOUT, asked).await {
+        Ok(Ok(_)) => true,
+        Ok(Err(error)) => error.kind() == RequestErrorKind::NoResponders,
+        Err(_) => false,
+    };
+    if is_answer {
+        let _ = answered.send(());
+    }
 }
 
 /// Of the keys of a meeting in the bucket, as subjects.
@@ -376,8 +412,17 @@ fn without_password(url: &str) -> String {
     }
 }
 
-fn packets(subscriber: async_nats::Subscriber) -> impl Stream<Item = BusEvent> + Send {
-    subscriber.filter_map(|message| async move {
+/// What a subscription brings, to be taken by a meeting when it has the time.
+fn packets(
+    subscriber: async_nats::Subscriber,
+    status: Arc<Status>,
+) -> impl Stream<Item = BusEvent> + Send {
+    let (queue, received) = queue::bounded(SUBSCRIPTION, SUBSCRIPTION_BYTES);
+    tokio::spawn(gather(subscriber, queue, status));
+    let received = stream::unfold(received, |mut received| async move {
+        Some((received.recv().await?, received))
+    });
+    received.filter_map(|message| async move {
         if message.subject.ends_with(".control") {
             // Another version may say what we cannot read.
             return BusControl::decode(message.payload)
@@ -386,6 +431,24 @@ fn packets(subscriber: async_nats::Subscriber) -> impl Stream<Item = BusEvent> +
         }
         Some(BusEvent::Media(message.payload))
     })
+}
+
+/// Takes messages from the library, which counts them but not their bytes.
+async fn gather(
+    mut subscriber: async_nats::Subscriber,
+    queue: queue::Sender<async_nats::Message>,
+    status: Arc<Status>,
+) {
+    loop {
+        let message = tokio::select! {
+            message = subscriber.next() => message,
+            () = queue.closed() => None,
+        };
+        let Some(message) = message else { return };
+        if !queue.offer(message.payload.len(), message) {
+            status.dropped.fetch_add(1, Relaxed);
+        }
+    }
 }
 
 /// What the bucket holds of a meeting now.
@@ -435,7 +498,7 @@ impl Bus for NatsBus {
             None => stream::empty().right_stream(),
         };
         Ok(Box::pin(stream::select(
-            packets(subscriber),
+            packets(subscriber, self.status.clone()),
             stream::select(shards, reconnections(epoch)),
         )))
     }
@@ -477,7 +540,7 @@ impl Bus for NatsBus {
             connected,
             problems,
             dropped: self.status.dropped.load(Relaxed),
-            lag: Duration::from_micros(self.status.lag_us.load(Relaxed)),
+            lag: self.status.lag(),
         }
     }
 }
@@ -494,6 +557,24 @@ mod tests {
             "nats://…@host:4222"
         );
         assert_eq!(without_password("nats://host:4222"), "nats://host:4222");
+    }
+
+    /// The runtime has one thread, which sends nothing before the test waits.
+    #[tokio::test]
+    async fn bytes_that_wait_for_the_connection_are_bounded() {
+        let nobody = NatsConfig::new("nats://127.0.0.1:1");
+        let bus = NatsBus::connect(nobody).await.expect("an address");
+        let before = bus.health().dropped;
+        let packet = Bytes::from(vec![7; 1 << 20]);
+        let subject = MediaSubject {
+            session: SessionId::new(7).expect("valid"),
+            kind: MediaKind::Video,
+            layer: 0,
+        };
+        for _ in 0..40 {
+            bus.publish_media("ab", subject, packet.clone());
+        }
+        assert_eq!(bus.health().dropped - before, 8);
     }
 
     #[test]

@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use videocall_node::{Node, NodeConfig, TicketError, bus::Bus};
+use videocall_node::{
+    Node, NodeConfig, TicketError,
+    bus::{Bus, NatsBus},
+};
 use videocall_types::{close::CloseReason, ids::SessionId, wire::control::Message};
 
 use crate::{
@@ -34,6 +37,15 @@ async fn is_well(node: &Node) {
         node.health().problems.is_empty()
     })
     .await;
+}
+
+/// A message is under way as long as nobody answers, however often it is asked.
+async fn lag_grows(bus: &NatsBus) {
+    // More than an answer takes.
+    let noticeable = Duration::from_millis(100);
+    until("the lag shows", || async { bus.health().lag > noticeable }).await;
+    let lag = bus.health().lag;
+    until("the lag grows", || async { bus.health().lag > 2 * lag }).await;
 }
 
 /// Somebody on a node that is about to die with its runtime.
@@ -263,6 +275,7 @@ async fn a_node_starts_without_nats_and_finds_it_later() {
     let mut nats = Nats(NatsServer::absent());
     let (here, there) = (nats.connecting().await, nats.connecting().await);
     assert!(!here.health().connected);
+    let bus = here.clone();
     let (here, there) = (node_on(here, config()), node_on(there, config()));
     has_problem(&here, "not connected to NATS").await;
     assert!(here.health().ready);
@@ -272,10 +285,17 @@ async fn a_node_starts_without_nats_and_finds_it_later() {
     ann.speak(1);
     near.hears(ann.id(), 1).await;
     let mut far = Person::join(&there, "m", "Cyd", hello()).await;
+    lag_grows(&bus).await;
+    let waited = bus.health().lag;
     nats.0.restart();
     is_well(&here).await;
     ann.sees(&[near.id(), far.id()]).await;
     far.sees(&[ann.id(), near.id()]).await;
     far.subscribe(wants(ann.id(), 1280));
     ann.is_asked_for(0b100).await;
+    // It is measured anew, and not from when nobody answered.
+    until("the lag falls", || async { bus.health().lag < waited / 4 }).await;
+    nats.0.kill();
+    has_problem(&here, "not connected to NATS").await;
+    lag_grows(&bus).await;
 }

@@ -145,8 +145,9 @@ impl Meeting {
             && let Some(participant) = self.participants.get_mut(&session)
         {
             participant.info.display_name = name.as_str().to_owned();
-            self.roster.changed(session, now + self.config.roster_delay);
-            self.schedule(now + self.config.roster_delay);
+            let due = now + self.config.roster_delay;
+            self.roster.changed(session, true, due);
+            self.schedule(due);
         }
         if let Some(publish) = hello.publish {
             self.publish(now, session, publish)?;
@@ -229,8 +230,7 @@ impl Meeting {
             return self.violation(session, Violation::Limit, "too many streams or layers");
         }
         self.set_streams(now, session, publish.streams);
-        self.roster.changed(session, now + self.config.roster_delay);
-        self.schedule(now + self.config.roster_delay);
+        self.offer_changed(now, session);
         Ok(())
     }
 

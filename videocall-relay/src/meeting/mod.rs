@@ -127,6 +127,8 @@ struct Participant {
     info: ParticipantInfo,
     streams: Vec<Stream>,
     remote_demand: RemoteDemand,
+    /// Before this, no further change of its streams is told.
+    offer_due: Instant,
     place: Place,
 }
 
@@ -157,11 +159,12 @@ struct Local {
 }
 
 impl Participant {
-    fn new(info: ParticipantInfo, place: Place) -> Self {
+    fn new(now: Instant, info: ParticipantInfo, place: Place) -> Self {
         Self {
             info,
             streams: Vec::new(),
             remote_demand: RemoteDemand::default(),
+            offer_due: now,
             place,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 use videocall_types::{
     ids::{MediaKind, NodeId, SessionId},
     packet,
@@ -22,32 +22,60 @@ use crate::{
 /// Changes that were not told yet: many that come together are told together.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
-    changed: FxHashSet<SessionId>,
+    changed: FxHashMap<SessionId, Change>,
     left: FxHashSet<SessionId>,
-    /// Whether local participants are among them, which other nodes must know.
-    local: bool,
+    /// Whether local participants left, which other nodes must know.
+    local_left: bool,
     pub(super) due: Option<Instant>,
 }
 
-impl Changes {
-    pub(super) fn changed(&mut self, session: SessionId, due: Instant) {
-        self.left.remove(&session);
-        self.changed.insert(session);
-        self.local = true;
-        self.due.get_or_insert(due);
-    }
+/// Of one participant: only the last state is told.
+#[derive(Debug)]
+struct Change {
+    due: Instant,
+    /// Which other nodes must know.
+    local: bool,
+}
 
-    fn remote_changed(&mut self, session: SessionId, due: Instant) {
+impl Changes {
+    pub(super) fn changed(&mut self, session: SessionId, local: bool, due: Instant) {
         self.left.remove(&session);
-        self.changed.insert(session);
-        self.due.get_or_insert(due);
+        self.is_due(due);
+        let change = Change { due, local };
+        let known = self.changed.entry(session).or_insert(change);
+        known.due = known.due.min(due);
     }
 
     fn left(&mut self, session: SessionId, local: bool, due: Instant) {
         self.changed.remove(&session);
         self.left.insert(session);
-        self.local |= local;
-        self.due.get_or_insert(due);
+        self.local_left |= local;
+        self.is_due(due);
+    }
+
+    fn is_due(&mut self, at: Instant) {
+        self.due = Some(self.due.map_or(at, |due| due.min(at)));
+    }
+
+    /// What is to be told by now; the rest stays.
+    fn take(&mut self, now: Instant) -> Self {
+        let due = self.changed.extract_if(|_, change| change.due <= now);
+        let due = Self {
+            changed: due.collect(),
+            left: std::mem::take(&mut self.left),
+            local_left: std::mem::take(&mut self.local_left),
+            due: None,
+        };
+        self.due = self.changed.values().map(|change| change.due).min();
+        due
+    }
+
+    fn is_empty(&self) -> bool {
+        self.changed.is_empty() && self.left.is_empty()
+    }
+
+    fn is_local(&self) -> bool {
+        self.local_left || self.changed.values().any(|change| change.local)
     }
 }
 
@@ -79,16 +107,16 @@ impl Meeting {
             joined_ms: joined.joined_ms,
         };
         let place = Place::Local(Box::new(local));
-        let participant = Participant::new(info, place);
+        let participant = Participant::new(now, info, place);
         self.participants.insert(joined.session, participant);
         self.receivers.push((joined.session, egress.clone()));
         self.ungreeted
             .push_back((now + self.config.hello_grace, joined.session));
         self.schedule(now + self.config.hello_grace);
         self.refresh_receiver(now, joined.session);
-        self.roster
-            .changed(joined.session, now + self.config.roster_delay);
-        self.schedule(now + self.config.roster_delay);
+        let due = now + self.config.roster_delay;
+        self.roster.changed(joined.session, true, due);
+        self.schedule(due);
         self.next_scan
             .get_or_insert(now + self.config.heartbeat_interval / 5);
         egress
@@ -203,6 +231,7 @@ impl Meeting {
                         streams: Vec::new(),
                         ..info.clone()
                     };
+                    self.offer_changed(now, session);
                 }
                 None => {
                     let place = Place::Remote(node.clone());
@@ -211,10 +240,10 @@ impl Meeting {
                         ..info.clone()
                     };
                     self.participants
-                        .insert(session, Participant::new(info, place));
+                        .insert(session, Participant::new(now, info, place));
+                    self.roster.changed(session, false, due);
                 }
             }
-            self.roster.remote_changed(session, due);
             self.set_streams(now, session, info.streams);
         }
         if !self.knows(&node) {
@@ -267,10 +296,13 @@ impl Meeting {
         if self.roster.due.is_none_or(|due| now < due) {
             return;
         }
-        let changes = std::mem::take(&mut self.roster);
+        let changes = self.roster.take(now);
+        if changes.is_empty() {
+            return;
+        }
         let participants: Vec<ParticipantInfo> = changes
             .changed
-            .iter()
+            .keys()
             .filter_map(|session| self.participants.get(session))
             .map(|participant| participant.info.clone())
             .collect();
@@ -282,8 +314,25 @@ impl Meeting {
         };
         let packet = Packet::control(packet::control(Message::Roster(roster)));
         self.send_to_greeted(&packet);
-        if changes.local {
+        if changes.is_local() {
             self.tell_other_nodes();
         }
+    }
+
+    /// A publisher offers something else. One that changes it all the time is told of with pauses:
+    /// each telling goes to everybody.
+    pub(super) fn offer_changed(&mut self, now: Instant, session: SessionId) {
+        // What is still to be told of somebody takes this along.
+        if self.roster.changed.contains_key(&session) {
+            return;
+        }
+        let Some(participant) = self.participants.get_mut(&session) else {
+            return;
+        };
+        let due = participant.offer_due.max(now + self.config.roster_delay);
+        participant.offer_due = due + self.config.offer_interval;
+        let local = participant.local().is_some();
+        self.roster.changed(session, local, due);
+        self.schedule(due);
     }
 }

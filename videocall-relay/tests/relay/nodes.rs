@@ -83,7 +83,8 @@ proptest! {
                 Step::Advance(time) => world.advance(millis(time)),
             }
         }
-        world.advance(millis(200));
+        // Who changed its offer often is told of with pauses, here and again there.
+        world.advance(world.config().offer_interval * 2 + millis(200));
         for (client, known) in &mut here {
             known.take(world.drain(client).messages());
             known.0.remove(&client.session.get());

@@ -16,7 +16,9 @@ use videocall_types::{
 
 use crate::{
     bounds::opaque,
-    world::{self, Client, World, camera, delta, frame_bytes, hello, id, key, millis, resuming},
+    world::{
+        self, Client, Received, World, camera, delta, frame_bytes, hello, id, key, millis, resuming,
+    },
 };
 
 #[test]
@@ -374,4 +376,62 @@ fn older_clients_packets_are_bounded_by_age() {
     world.receive(&sender, opaque(id(1), 100)).unwrap();
     let media = |out: &&videocall_relay::Outgoing| !out.packet.is_control();
     assert_eq!(world.drain(&receiver).0.iter().filter(media).count(), 1);
+}
+
+/// The codecs that are told of somebody's camera.
+fn told_of(received: &Received, of: u64) -> Vec<String> {
+    let messages = received.messages();
+    let rosters = messages.into_iter().filter_map(|message| match message {
+        Message::Roster(roster) => Some(roster),
+        _ => None,
+    });
+    rosters
+        .flat_map(|roster| roster.participants)
+        .filter(|participant| participant.session_id == of)
+        .filter_map(|participant| Some(participant.streams.first()?.codec.clone()))
+        .collect()
+}
+
+fn offer(world: &mut World, client: &Client, codec: &str) {
+    let mut publish = camera();
+    publish.streams[0].codec = codec.to_owned();
+    world.send(client, Message::PublishState(publish)).unwrap();
+}
+
+#[test]
+fn who_changes_what_it_offers_all_the_time_is_told_of_twice_a_second() {
+    let mut world = World::new(2, RelayConfig::default());
+    let restless = world.join_with_camera(0, 1);
+    let calm = world.join_with_camera(0, 2);
+    let near = world.join(0, 3);
+    let far = world.join(1, 4);
+    world.advance(millis(2_000));
+    for client in [&near, &far] {
+        world.drain(client);
+    }
+    // The first change is told at once.
+    offer(&mut world, &restless, "first");
+    world.advance(millis(50));
+    assert_eq!(told_of(&world.drain(&near), 1), ["first"]);
+    assert_eq!(told_of(&world.drain(&far), 1), ["first"]);
+    for number in 0..1_000 {
+        offer(&mut world, &restless, &number.to_string());
+        world.advance(millis(2));
+    }
+    // One that changes once meanwhile does not wait.
+    offer(&mut world, &calm, "other");
+    world.advance(millis(50));
+    for client in [&near, &far] {
+        let told = world.drain(client);
+        let [of_restless, of_calm] = [1, 2].map(|of| told_of(&told, of));
+        assert!((3..=5).contains(&of_restless.len()), "{of_restless:?}");
+        assert_eq!(of_calm, ["other"]);
+    }
+    // The last state is told, without another change.
+    offer(&mut world, &restless, "last");
+    world.advance(millis(1_000));
+    for client in [&near, &far] {
+        let told = told_of(&world.drain(client), 1);
+        assert_eq!(told.last().map(String::as_str), Some("last"));
+    }
 }

@@ -76,6 +76,12 @@ async fn a_ticket_is_good_once_on_both_transports() {
         server.metric("videocall_tickets_total{result=\"taken\"}"),
         2.0
     );
+    assert_eq!(server.metric(&refused("invalid")), 6.0);
+    assert_eq!(server.metric(&refused("spent")), 4.0);
+}
+
+fn refused(reason: &str) -> String {
+    format!("videocall_tickets_total{{result=\"refused\",reason=\"{reason}\"}}")
 }
 
 /// Sound of one who does not know the session's id yet.
@@ -121,6 +127,7 @@ async fn a_ticket_expires() {
     tokio::time::sleep(Duration::from_millis(1100)).await;
     let text = "the resume ticket has expired";
     is_refused(&server, Way::WebSocket, "/lobby/ann/m", &ticket, text).await;
+    assert_eq!(server.metric(&refused("expired")), 1.0);
 }
 
 #[tokio::test]
