@@ -1,4 +1,5 @@
-// A server that has no place left: the page says so and when it asks again, and gets in by itself.
+// A server that lets nobody in, for now or for good: the page says so and when it asks again, and gets
+// in by itself, or says why not and asks no more.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { PEOPLE } from '../lib/media.mjs';
@@ -35,4 +36,35 @@ describe('a full server', () => {
     await b.page.getByTestId('alone-state').waitFor({ timeout: 60_000 });
     assert.equal(await b.page.getByTestId('reconnecting-banner').count(), 0);
   });
+});
+
+describe('a server that takes no guests', () => {
+  let server;
+  let person;
+  before(async () => (server = await Server.start({ args: ['--guests', 'false'] })));
+  after(async () => {
+    await person?.leave();
+    await server.stop();
+  });
+  const refusals = async () => {
+    const metrics = await (await fetch(`${server.origin}/metrics`)).text();
+    return Number(metrics.match(/^videocall_joins_total\{result="refused"\} (\d+)/m)?.[1] ?? 0);
+  };
+
+  for (const transport of ['websocket', 'webtransport']) {
+    test(`is understood over ${transport}: the page says why and does not ask again`, async () => {
+      person ??= await Person.start(ann);
+      const before = await refusals();
+      await person.open(server, transport, { query: `?transport=${transport}` });
+      await person.page.getByTestId('prejoin-join').click();
+      const error = person.page.getByTestId('error-state');
+      await error.getByText('The server does not let you in.').waitFor();
+      await error.getByText('guests are not allowed on this server').waitFor();
+      assert.equal(await person.page.getByTestId('reconnecting-banner').count(), 0);
+      // Who tries again does so within a second at first.
+      await person.page.waitForTimeout(3000);
+      assert.equal(await refusals(), before + 1);
+      await person.screenshot(`not-admitted-${transport}`);
+    });
+  }
 });

@@ -63,9 +63,7 @@ pub struct Admitted {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub struct Refusal {
-    /// Status of the HTTP response.
-    pub status: u16,
-    /// The same as a close reason.
+    /// As the peer is told it; says whether another try may help.
     pub reason: CloseReason,
     /// What to do about it, for people.
     pub text: String,
@@ -77,19 +75,25 @@ impl Refusal {
     /// A name that cannot be accepted.
     pub fn bad_name(what: &str, error: NameError) -> Self {
         Self {
-            status: 400,
             reason: CloseReason::ProtocolError,
             text: format!("{what}: {error}"),
             retry_after: None,
         }
     }
 
+    /// A path that leads into no meeting.
+    pub fn no_such_door() -> Self {
+        Self {
+            reason: CloseReason::ProtocolError,
+            text: "nobody is met here: join by /lobby/{user}/{meeting}".to_owned(),
+            retry_after: None,
+        }
+    }
+
     /// Not without credentials.
     pub fn unauthorized(text: impl Into<String>) -> Self {
-        let reason = CloseReason::Unauthorized;
         Self {
-            status: 401,
-            reason,
+            reason: CloseReason::Unauthorized,
             text: text.into(),
             retry_after: None,
         }
@@ -119,7 +123,6 @@ impl Refusal {
     /// No place left, or none any more.
     pub fn unavailable(reason: CloseReason, text: impl Into<String>) -> Self {
         Self {
-            status: 503,
             reason,
             text: text.into(),
             retry_after: Some(5),

@@ -219,12 +219,11 @@ async fn handshake(
 async fn refuse(request: SessionRequest, refusal: &Refusal, remote: SocketAddr, timeout: Duration) {
     debug!(%remote, reason = %refusal.text, "refused");
     if let Ok(Ok(connection)) = time::timeout(timeout, request.accept()).await {
-        // The text alone does not say when to come back.
-        if refusal.retry_after.is_some() {
-            let packet = refusal.to_packet();
-            let told = tell(&connection, &packet);
-            let _ = time::timeout(Duration::from_secs(2), told).await;
-        }
+        // The end of the connection may overtake the answer, and browsers then tell a page nothing
+        // of it; and it does not say when to come back.
+        let packet = refusal.to_packet();
+        let told = tell(&connection, &packet);
+        let _ = time::timeout(Duration::from_secs(2), told).await;
         let code = VarInt::from_u32(refusal.reason.code());
         connection.close(code, refusal.text.as_bytes());
         let _ = time::timeout(Duration::from_secs(2), connection.closed()).await;

@@ -85,8 +85,7 @@ pub(crate) async fn run<T: Socket>(io: T, received: Bytes, session: Session) {
     }
 }
 
-/// Tells somebody for whom there is no place now why, and when to come back. A browser does not
-/// let its page see the status of a request that was refused.
+/// Tells somebody who is not let in why, and when to come back if that may help.
 pub(crate) async fn refuse<T: Socket>(mut io: T, refusal: &Refusal) -> io::Result<()> {
     let packet = Packet::control(refusal.to_packet());
     let fatal = Fatal::with_text(refusal.reason, refusal.text.as_str());

@@ -63,11 +63,13 @@ where
 {
     let (accepted, session) = match join(&request, &shared).await {
         Ok(joined) => joined,
-        Err(Refused::Now(response, text)) => {
+        Err(Refused::ByStatus(status, text)) => {
+            let response = Response::with_body(status, ());
             let refuse = send_refusal(&mut framed, response, text);
             return time::timeout(ANSWER_TIMEOUT, refuse).await?;
         }
-        Err(Refused::UntilLater(accepted, refusal)) => {
+        Err(Refused::InWords(accepted, refusal)) => {
+            debug!(reason = %refusal.text, "refused");
             drop((request, shared));
             let refuse = async {
                 let message = Message::Item((accepted, BodySize::None));
@@ -90,26 +92,30 @@ where
     Ok(())
 }
 
-/// Why somebody is not let in.
+/// How somebody is not let in.
 enum Refused {
-    /// By a response, and the text of its body.
-    Now(Response<()>, String),
-    /// May come back: accepted by this response, to be told when.
-    UntilLater(Response<()>, Refusal),
+    /// By the status of the answer and the text of its body: asked for no WebSocket.
+    ByStatus(StatusCode, String),
+    /// Accepted by this response, to be told why, since a page is not shown the status of a
+    /// handshake that fails and would try again for ever.
+    InWords(Response<()>, Refusal),
 }
 
 async fn join(request: &Request, shared: &Shared) -> Result<(Response<()>, Session), Refused> {
-    let text = |status, error: &dyn Display| {
-        Refused::Now(Response::with_body(status, ()), error.to_string())
-    };
-    let target = Target::parse(request.uri().path(), request.uri().query())
-        .ok_or_else(|| text(StatusCode::NOT_FOUND, &"nothing to upgrade here"))?;
-    let mut accepted = actix_http::ws::handshake(request.head())
-        .map_err(|error| text(StatusCode::BAD_REQUEST, &error))?;
-    let remote = request.peer_addr().ok_or_else(|| {
-        let status = StatusCode::INTERNAL_SERVER_ERROR;
-        text(status, &"the peer has no address")
+    let by_status = |status, error: &dyn Display| Refused::ByStatus(status, error.to_string());
+    let target = Target::parse(request.uri().path(), request.uri().query());
+    let mut accepted = actix_http::ws::handshake(request.head()).map_err(|error| match target {
+        Some(_) => by_status(StatusCode::BAD_REQUEST, &error),
+        None => by_status(StatusCode::NOT_FOUND, &"nothing to upgrade here"),
     })?;
+    let failed = |error: &dyn Display| by_status(StatusCode::INTERNAL_SERVER_ERROR, error);
+    let accepted = accepted.message_body(()).map_err(|error| failed(&error))?;
+    let remote = request
+        .peer_addr()
+        .ok_or_else(|| failed(&"the peer has no address"))?;
+    let Some(target) = target else {
+        return Err(Refused::InWords(accepted, Refusal::no_such_door()));
+    };
     let join = JoinRequest {
         meeting: target.meeting,
         user: target.user,
@@ -117,19 +123,9 @@ async fn join(request: &Request, shared: &Shared) -> Result<(Response<()>, Sessi
         transport: Transport::WebSocket,
         remote,
     };
-    let accepted = accepted
-        .message_body(())
-        .map_err(|error| text(StatusCode::INTERNAL_SERVER_ERROR, &error))?;
     match shared.node.join(join).await {
         Ok(session) => Ok((accepted, session)),
-        Err(refusal) => {
-            debug!(reason = %refusal.text, "refused");
-            if refusal.retry_after.is_some() {
-                return Err(Refused::UntilLater(accepted, refusal));
-            }
-            let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
-            Err(text(status, &refusal.text))
-        }
+        Err(refusal) => Err(Refused::InWords(accepted, refusal)),
     }
 }
 

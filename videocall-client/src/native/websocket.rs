@@ -81,17 +81,22 @@ impl Opened {
     }
 }
 
-/// The server tells by the status of its answer whether another try may help.
+/// A server says why it refuses once the connection is open. A status comes from what stands before
+/// it, or where there is none; some tell that another try is in vain.
 fn refused(error: Error) -> OpenError {
-    match error {
-        Error::Http(answer) if matches!(answer.status().as_u16(), 400..=404) => {
-            let body = answer.body().as_deref().unwrap_or_default();
-            OpenError::Refused {
-                reason: CloseReason::Unauthorized,
-                text: format!("{}: {}", answer.status(), String::from_utf8_lossy(body)),
-            }
-        }
-        other => OpenError::WebSocket(other.to_string()),
+    let Error::Http(answer) = &error else {
+        return OpenError::WebSocket(error.to_string());
+    };
+    let reason = match answer.status().as_u16() {
+        400 => CloseReason::ProtocolError,
+        401 | 403 => CloseReason::Unauthorized,
+        404 => CloseReason::Unsupported,
+        _ => return OpenError::WebSocket(error.to_string()),
+    };
+    let body = answer.body().as_deref().unwrap_or_default();
+    OpenError::Refused {
+        reason,
+        text: format!("{}: {}", answer.status(), String::from_utf8_lossy(body)),
     }
 }
 

@@ -1,11 +1,21 @@
 //! Participants who do not behave, and the others who must not notice.
 
 use bytes::Bytes;
+use futures_util::StreamExt;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_tungstenite::tungstenite::Message;
+use videocall_client::{core::session::Event, native::Client as Native};
 use videocall_types::{close::CloseReason, ids::MediaKind};
 
 use crate::{
-    clients::{Client, refusal, websocket},
+    clients::{BOTH_WAYS, Client, refusal, websocket},
+    overload::close_of,
     process::Server,
+    resume::{PATIENCE, options},
 };
 
 /// Two who talk while a third does harm.
@@ -129,6 +139,30 @@ async fn an_oversized_packet_ends_its_session_alone() {
     talk.goes_on().await;
 }
 
+/// What a WebSocket that asks for a path is told before it is closed.
+async fn refused_over_websocket(server: &Server, path: &str) -> (Option<CloseReason>, String) {
+    let wait = async {
+        let mut socket = websocket(server, path)
+            .await
+            .expect("is opened all the same");
+        let Some(Ok(Message::Binary(packet))) = socket.next().await else {
+            panic!("{path}: the packet comes first");
+        };
+        let Some(Ok(Message::Close(Some(frame)))) = socket.next().await else {
+            panic!("{path}: then the close frame");
+        };
+        let close = close_of(&packet);
+        assert_eq!(
+            (close.retry_after_ms, close.text.as_str()),
+            (0, &*frame.reason)
+        );
+        let reason = CloseReason::from_websocket_code(frame.code.into());
+        assert_eq!(CloseReason::from_code(close.code), reason);
+        (reason, close.text)
+    };
+    timeout(PATIENCE, wait).await.expect("is refused")
+}
+
 #[tokio::test]
 async fn names_that_cannot_be_are_refused_in_words() {
     let server = Server::start(&[]);
@@ -139,12 +173,8 @@ async fn names_that_cannot_be_are_refused_in_words() {
         ("/lobby/a%0ab/m", "U+000A"),
         (&format!("/lobby/ann/{long}"), "256"),
     ] {
-        let error = websocket(&server, path).await.expect_err("refused");
-        let tokio_tungstenite::tungstenite::Error::Http(response) = error else {
-            panic!("{path}: {error}");
-        };
-        assert_eq!(response.status(), 400, "{path}");
-        let text = String::from_utf8(response.into_body().unwrap_or_default()).unwrap();
+        let (reason, text) = refused_over_websocket(&server, path).await;
+        assert_eq!(reason, Some(CloseReason::ProtocolError), "{path}");
         assert!(text.contains(word), "{path}: {text}");
 
         let text = refusal(&server, path).await;
@@ -155,20 +185,67 @@ async fn names_that_cannot_be_are_refused_in_words() {
 #[tokio::test]
 async fn without_guests_nobody_comes_in_and_is_told_why() {
     let server = Server::start(&["--guests", "false"]);
-    let error = websocket(&server, "/lobby/ann/m")
-        .await
-        .expect_err("refused");
-    let tokio_tungstenite::tungstenite::Error::Http(response) = error else {
-        panic!("{error}")
-    };
-    assert_eq!(response.status(), 401);
+    let (reason, text) = refused_over_websocket(&server, "/lobby/ann/m").await;
+    assert_eq!(reason, Some(CloseReason::Unauthorized));
+    assert!(text.contains("guests"), "{text}");
     let text = refusal(&server, "/lobby/ann/m").await;
     assert!(text.contains("guests"), "{text}");
-    let error = websocket(&server, "/lobby?token=abc")
-        .await
-        .expect_err("refused");
-    let tokio_tungstenite::tungstenite::Error::Http(response) = error else {
-        panic!("{error}")
-    };
-    assert_eq!(response.status(), 401);
+    let (reason, text) = refused_over_websocket(&server, "/lobby?token=abc").await;
+    assert_eq!(reason, Some(CloseReason::Unauthorized));
+    assert!(text.contains("accounts"), "{text}");
+    assert_eq!(
+        server.metric("videocall_joins_total{result=\"refused\"}"),
+        3.0
+    );
+    assert_eq!(server.metric("videocall_meetings"), 0.0);
+}
+
+#[tokio::test]
+async fn a_client_that_is_refused_learns_the_reason_and_gives_up() {
+    let guests = Server::start(&[]);
+    let nobody = Server::start(&["--guests", "false"]);
+    for way in BOTH_WAYS {
+        for (server, user, expected) in [
+            (&nobody, "ann", CloseReason::Unauthorized),
+            (&guests, "a\nb", CloseReason::ProtocolError),
+        ] {
+            let mut client = Native::join(options(server, way, user));
+            let wait = async {
+                match client.next_event().await {
+                    Some(Event::Closed { reason, text }) => (reason, text),
+                    other => panic!("not the end at once, but {other:?}"),
+                }
+            };
+            let (reason, text) = timeout(PATIENCE, wait).await.expect("is refused");
+            assert_eq!(reason, Some(expected), "{text}");
+            assert!(!text.is_empty());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_path_that_leads_nowhere_is_answered_as_it_was_asked() {
+    let server = Server::start(&[]);
+    let (reason, text) = refused_over_websocket(&server, "/lobby/ann").await;
+    assert_eq!(reason, Some(CloseReason::ProtocolError));
+    assert!(text.contains("/lobby/{user}/{meeting}"), "{text}");
+    // No WebSocket: another protocol, or a handshake that lacks its key.
+    for (path, upgrade, status) in [
+        ("/lobby/ann", "h2c", 404),
+        ("/lobby/ann/m", "h2c", 400),
+        ("/lobby/ann/m", "websocket", 400),
+    ] {
+        let mut stream = TcpStream::connect(("127.0.0.1", server.http))
+            .await
+            .unwrap();
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: {upgrade}\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let read = stream.read_to_string(&mut answer);
+        timeout(PATIENCE, read).await.expect("answers").unwrap();
+        let start = format!("HTTP/1.1 {status} ");
+        assert!(answer.starts_with(&start), "{path} {upgrade}: {answer}");
+    }
 }

@@ -21,7 +21,7 @@ use crate::{
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn close_of(packet: &Bytes) -> Close {
+pub(crate) fn close_of(packet: &Bytes) -> Close {
     let view = PacketView::parse(packet).unwrap();
     match packet::read_control(packet, &view) {
         Ok(Some(control::Message::Close(close))) => close,
