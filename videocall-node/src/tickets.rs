@@ -192,25 +192,25 @@ impl TicketKeys {
         holder: Holder<'_>,
     ) -> Result<SessionId, TicketError> {
         let invalid = TicketError::Invalid;
-        let (head, rest) = ticket.split_at_checked(HEAD).ok_or(invalid.clone())?;
-        let (nonce, sealed) = rest.split_at_checked(NONCE).ok_or(invalid.clone())?;
+        let (head, rest) = ticket.split_at_checked(HEAD).ok_or(invalid)?;
+        let (nonce, sealed) = rest.split_at_checked(NONCE).ok_or(invalid)?;
         if head[0] != VERSION || sealed.len() != CONTENT + TAG {
             return Err(invalid);
         }
-        let epoch = head[1..].try_into().map_err(|_| invalid.clone())?;
+        let epoch = head[1..].try_into().map_err(|_| invalid)?;
         let epoch = u64::from_be_bytes(epoch);
         if !self.epochs(now_ms).contains(&epoch) {
             // Nothing in it can be believed but that it is of no use.
             return Err(TicketError::Expired);
         }
         let keys = self.0.keys.read();
-        let key = keys.get(&epoch).ok_or(invalid.clone())?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| invalid.clone())?;
+        let key = keys.get(&epoch).ok_or(invalid)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| invalid)?;
         let associated = Aad::from(holder.associated(head));
         let mut content = sealed.to_vec();
         let content = key
             .open_in_place(nonce, associated, &mut content)
-            .map_err(|_| invalid.clone())?;
+            .map_err(|_| invalid)?;
         let number = |bytes: &[u8]| bytes.try_into().map(u64::from_be_bytes).unwrap_or(0);
         if now_ms >= number(&content[8..]) {
             return Err(TicketError::Expired);

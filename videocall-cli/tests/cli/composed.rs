@@ -1,6 +1,8 @@
 //! One file of the whole meeting.
 
-use std::{fs::File, io::BufReader, path::Path, sync::Mutex};
+use std::{fs::File, io::BufReader, path::Path};
+
+use parking_lot::Mutex;
 
 use videocall_codec::{
     VideoCodec,
@@ -59,7 +61,7 @@ fn grows(path: &Path, bytes: u64) {
 
 #[test]
 fn all_are_seen_and_heard_in_one_file_also_if_it_is_killed() {
-    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(|it| it.into_inner());
+    let _turn = ONE_AT_A_TIME.lock();
     let server = Server::start();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("all.webm");
@@ -109,7 +111,7 @@ fn all_are_seen_and_heard_in_one_file_also_if_it_is_killed() {
 
 #[test]
 fn picture_and_sound_are_together_in_the_composed_file() {
-    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(|it| it.into_inner());
+    let _turn = ONE_AT_A_TIME.lock();
     let server = Server::start();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("all.webm");
