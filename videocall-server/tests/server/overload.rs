@@ -131,3 +131,15 @@ async fn whoever_is_there_stays_when_the_bandwidth_is_used_up() {
         Client::join(&server, way, "/lobby/late/full").await;
     }
 }
+
+#[tokio::test]
+async fn whoever_is_there_stays_when_the_processors_have_enough_to_do() {
+    let server = Server::start(&["--max-cpu-percent=1", "--max-messages-per-second=0"]);
+    let mut speaker = Client::websocket(&server, "/lobby/speaker/full").await;
+    // To join takes processor time as well.
+    has_room(&server).await;
+    let mut listener = Client::webtransport(&server, "/lobby/listener/full").await;
+    listener.sees(speaker.session).await;
+    fill(&server, "cpu", &mut speaker, &mut listener).await;
+    is_full(&server, "processor time", &mut speaker, &mut listener).await;
+}
