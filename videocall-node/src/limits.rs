@@ -339,6 +339,60 @@ mod tests {
         }
     }
 
+    /// Packets of one stream: how often, how long, and how long every so manieth.
+    struct Sends {
+        interval_ms: u64,
+        bytes: usize,
+        keyframe: (u64, usize),
+    }
+
+    impl Sends {
+        const fn new(interval_ms: u64, bytes: usize, every: u64, keyframe: usize) -> Self {
+            Self {
+                interval_ms,
+                bytes,
+                keyframe: (every, keyframe),
+            }
+        }
+
+        fn at(&self, ms: u64) -> Option<usize> {
+            let number = ms
+                .is_multiple_of(self.interval_ms)
+                .then(|| ms / self.interval_ms)?;
+            let (every, keyframe) = self.keyframe;
+            Some(if number.is_multiple_of(every) {
+                keyframe
+            } else {
+                self.bytes
+            })
+        }
+    }
+
+    /// More than cameras and screens send: 180p, 360p and 720p with 0.3, 0.8 and 3 Mbit/s, a screen
+    /// of 1440p with 5 Mbit/s, keyframes every two seconds, sound of both, and control messages.
+    const PUBLISHES: [Sends; 7] = [
+        Sends::new(33, 1_200, 60, 20_000),
+        Sends::new(33, 3_300, 60, 60_000),
+        Sends::new(33, 12_500, 60, 200_000),
+        Sends::new(33, 20_000, 60, 600_000),
+        Sends::new(20, 120, 1_000_000, 120),
+        Sends::new(20, 320, 1_000_000, 320),
+        Sends::new(100, 300, 1_000_000, 300),
+    ];
+
+    #[test]
+    fn the_defaults_fit_three_layers_with_sound_and_a_screen() {
+        let (guard, start) = guard(Limits::default());
+        let publisher = Usage::default();
+        for ms in 0..60_000 {
+            let now = start + Duration::from_millis(ms);
+            for bytes in PUBLISHES.iter().filter_map(|sends| sends.at(ms)) {
+                let verdict = guard.judge(now, &publisher, bytes);
+                assert_eq!(verdict, Verdict::Take, "{bytes} bytes after {ms} ms");
+            }
+        }
+    }
+
     #[test]
     fn bytes_count_as_well() {
         let limits = Limits {

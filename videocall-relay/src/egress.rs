@@ -351,3 +351,61 @@ fn wake(mut queue: MutexGuard<'_, Queue>) {
         waker.wake();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use videocall_types::{ids::MediaKind, view::Routing};
+
+    use super::*;
+
+    fn priority(packet: Packet) -> i32 {
+        let outgoing = Outgoing {
+            packet,
+            stale_after: Instant::now(),
+            slot: None,
+        };
+        outgoing.priority()
+    }
+
+    fn media(kind: MediaKind, spatial: u8, temporal: u8, keyframe: bool) -> Packet {
+        let routing = Routing {
+            kind,
+            stream_id: 1,
+            spatial,
+            temporal,
+            keyframe,
+            depends_back: u8::from(!keyframe),
+            frame_number: 7,
+            capture_us: 0,
+            audio_level: 30,
+            encrypted: false,
+        };
+        Packet::media(Bytes::from_static(b"x"), Some(routing))
+    }
+
+    #[test]
+    fn what_others_depend_on_goes_first() {
+        let video =
+            |spatial, temporal, keyframe| media(MediaKind::Video, spatial, temporal, keyframe);
+        let in_order = [
+            ("control", Packet::control(Bytes::from_static(b"x"))),
+            ("sound", media(MediaKind::Audio, 0, 0, false)),
+            ("base keyframe", video(0, 0, true)),
+            ("upper keyframe", video(2, 0, true)),
+            ("base", video(0, 0, false)),
+            ("base, left out first", video(0, 1, false)),
+            ("middle", video(1, 0, false)),
+            ("upper", video(2, 0, false)),
+            ("upper, left out first", video(2, 2, false)),
+        ];
+        let priorities = in_order.map(|(name, packet)| (name, priority(packet)));
+        for pair in priorities.windows(2) {
+            assert!(pair[0].1 > pair[1].1, "{pair:?}");
+        }
+        assert_eq!(
+            priority(media(MediaKind::Screen, 0, 0, true)),
+            priority(video(0, 0, true)),
+        );
+    }
+}

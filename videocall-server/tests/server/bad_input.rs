@@ -66,6 +66,12 @@ impl Talk {
         self.ben.send(frame.clone()).await;
         while self.ann.media().await != frame {}
     }
+
+    /// Both get a packet of a third one.
+    pub(crate) async fn hears(&mut self, packet: &Bytes) {
+        assert_eq!(self.ann.media().await, packet);
+        assert_eq!(self.ben.media().await, packet);
+    }
 }
 
 #[tokio::test]

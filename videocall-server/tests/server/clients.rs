@@ -4,7 +4,7 @@ use std::{collections::HashSet, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
     tungstenite::{self, Message},
@@ -30,7 +30,7 @@ enum Link {
     WebTransport {
         connection: Connection,
         /// Kept open: its end would tell the server that no control follows.
-        _control: SendStream,
+        control: SendStream,
         incoming: tokio::sync::mpsc::Receiver<Bytes>,
     },
 }
@@ -157,7 +157,7 @@ impl Client {
         }
         Link::WebTransport {
             connection,
-            _control: control,
+            control,
             incoming,
         }
     }
@@ -228,6 +228,41 @@ impl Client {
                 };
                 let _ = stream.write_all(&packet).await;
                 let _ = stream.finish().await;
+            }
+        }
+    }
+
+    /// Sends a packet without waiting for the other side.
+    pub(crate) async fn post(&mut self, packet: Bytes) {
+        match self.link {
+            Link::WebSocket(_) => self.send(packet).await,
+            Link::WebTransport { .. } => self.datagram(&packet),
+        }
+    }
+
+    /// Sends a frame that need not be a packet.
+    pub(crate) async fn send_frame(&mut self, frame: Message) {
+        if let Link::WebSocket(socket) = &mut self.link {
+            let _ = socket.send(frame).await;
+        }
+    }
+
+    /// Sends a control message again and again, and reads nothing.
+    pub(crate) async fn repeat(&mut self, message: control::Message, times: usize) {
+        let packet = packet::control(message);
+        match &mut self.link {
+            Link::WebSocket(socket) => {
+                for _ in 0..times {
+                    let _ = socket.feed(Message::Binary(packet.clone())).await;
+                }
+                let _ = socket.flush().await;
+            }
+            Link::WebTransport { control, .. } => {
+                let length = (packet.len() as u32).to_be_bytes();
+                let many = [&length[..], &packet].concat().repeat(100);
+                for _ in 0..times / 100 {
+                    let _ = control.write_all(&many).await;
+                }
             }
         }
     }
@@ -332,13 +367,30 @@ impl Client {
         timeout(PATIENCE, wait).await.expect("a warning or the end")
     }
 
+    fn connection(&self) -> &Connection {
+        match &self.link {
+            Link::WebTransport { connection, .. } => connection,
+            Link::WebSocket(_) => panic!("a WebSocket has no streams"),
+        }
+    }
+
     /// Begins a stream, and leaves it open.
     pub(crate) async fn open_stream(&self, bytes: &[u8]) -> SendStream {
-        let Link::WebTransport { connection, .. } = &self.link else {
-            panic!("a WebSocket has no streams");
-        };
-        let mut stream = connection.open_uni().await.unwrap().await.unwrap();
-        stream.write_all(bytes).await.unwrap();
+        self.try_stream(bytes)
+            .await
+            .expect("the connection goes on")
+    }
+
+    /// The same; `None` if the connection is over.
+    pub(crate) async fn try_stream(&self, bytes: &[u8]) -> Option<SendStream> {
+        let mut stream = self.connection().open_uni().await.ok()?.await.ok()?;
+        stream.write_all(bytes).await.ok()?;
+        Some(stream)
+    }
+
+    /// Begins a second stream in both directions, of which the server takes no notice.
+    pub(crate) async fn ignored_stream(&self) -> SendStream {
+        let (stream, _) = self.connection().open_bi().await.unwrap().await.unwrap();
         stream
     }
 
@@ -388,6 +440,24 @@ impl Client {
         if let Link::WebTransport { connection, .. } = self.link {
             connection.close(0u32.into(), b"");
         }
+    }
+
+    /// Waits for the end of the connection of one who read nothing: only the last frame counts.
+    pub(crate) async fn ended_unread(mut self, reason: CloseReason) {
+        let Link::WebSocket(socket) = &mut self.link else {
+            assert_eq!(self.ended().await.0, reason.code());
+            return;
+        };
+        let MaybeTlsStream::Plain(stream) = socket.get_mut() else {
+            panic!("there is no TLS");
+        };
+        let mut said = Vec::new();
+        let reading = timeout(PATIENCE, stream.read_to_end(&mut said)).await;
+        reading.expect("the connection ends").unwrap();
+        let text = reason.text().as_bytes();
+        let head = [0x88, text.len() as u8 + 2];
+        let frame = [&head[..], &reason.websocket_code().to_be_bytes(), text].concat();
+        assert!(said.ends_with(&frame), "{reason:?}");
     }
 
     /// Waits for the end of the connection.

@@ -1,11 +1,12 @@
 //! The real server as a process, real sockets, peers that behave and peers that do not.
 #![allow(clippy::unwrap_used)]
-#![allow(clippy::print_stdout)] // figures, and what is skipped
+#![allow(clippy::print_stdout)] // figures
 
 mod bad_input;
 mod clients;
 mod compression;
 mod delay;
+mod handshakes;
 mod limits;
 mod logs;
 mod metrics;
@@ -18,4 +19,5 @@ mod resume;
 mod rolling;
 mod sessions;
 mod startup;
+mod streams;
 mod tokens;

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    io::Write,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -112,7 +113,10 @@ fn the_alerts_are_rules_that_prometheus_takes() {
         .map(|folder| folder.join("promtool"))
         .find(|file| file.is_file())
     else {
-        println!("SKIPPED: the alerts are not checked by promtool: apt-get install prometheus");
+        // Past the test harness, which shows what failed only.
+        let told =
+            b"\nSKIPPED: the alerts are not checked by promtool: apt-get install prometheus\n";
+        let _ = std::io::stdout().lock().write_all(told);
         return;
     };
     let rules = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../deploy/prometheus/alerts.yml");

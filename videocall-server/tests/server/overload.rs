@@ -15,7 +15,7 @@ use videocall_types::{
 };
 
 use crate::{
-    clients::{Client, connect, websocket},
+    clients::{BOTH_WAYS, Client, connect, websocket},
     process::Server,
 };
 
@@ -80,39 +80,66 @@ async fn without_memory_nobody_is_let_in_over_either_transport() {
     assert_eq!(server.get("/healthz").0, 200, "it lives all the same");
 }
 
-#[tokio::test]
-async fn whoever_is_there_stays_when_the_bandwidth_is_used_up() {
-    let server = Server::start(&["--max-egress-mbps", "1"]);
-    let mut speaker = Client::websocket(&server, "/lobby/speaker/full").await;
-    let mut listener = Client::websocket(&server, "/lobby/listener/full").await;
-    let speaks = speaker.session;
-    listener.sees(speaks).await;
-    assert_eq!(server.get("/readyz").0, 200);
-    let mut number = 0;
+/// Sound from one to the other, until twice the budget is used: it takes a while to be free again.
+async fn fill(server: &Server, resource: &str, speaker: &mut Client, listener: &mut Client) {
+    let load = format!("videocall_load_ratio{{resource=\"{resource}\"}}");
     let fill = async {
+        let mut number = 0;
         // Sound: it is never reduced for being too much.
-        while server.get("/readyz").0 == 200 {
-            for _ in 0..40 {
+        while server.metric(&load) < 2.0 {
+            for _ in 0..100 {
                 number += 1;
                 let packet = speaker.frame(MediaKind::Audio, number, &[7; 1000]);
-                speaker.send(packet).await;
+                speaker.post(packet).await;
                 listener.media().await;
             }
-            sleep(Duration::from_millis(20)).await;
         }
     };
     timeout(PATIENCE, fill).await.expect("gets full");
-    says_when_to_come_back(&refused_over_websocket(&server).await, "bandwidth");
-    number += 1;
-    let packet = speaker.frame(MediaKind::Audio, number, b"still here");
-    speaker.send(packet.clone()).await;
+}
+
+/// New people are refused, and whoever is there goes on.
+async fn is_full(server: &Server, what: &str, speaker: &mut Client, listener: &mut Client) {
+    says_when_to_come_back(&refused_over_websocket(server).await, what);
+    says_when_to_come_back(&refused_over_webtransport(server).await, what);
+    let packet = speaker.frame(MediaKind::Audio, 1_000_000, b"still here");
+    speaker.post(packet.clone()).await;
     assert_eq!(listener.media().await, packet);
-    // When it is quieter, others may come again.
+}
+
+async fn has_room(server: &Server) {
     let quiet = async {
         while server.get("/readyz").0 != 200 {
             sleep(Duration::from_millis(200)).await;
         }
     };
     timeout(PATIENCE, quiet).await.expect("has room again");
-    Client::websocket(&server, "/lobby/late/full").await;
+}
+
+#[tokio::test]
+async fn whoever_is_there_stays_when_the_bandwidth_is_used_up() {
+    for way in BOTH_WAYS {
+        let server = Server::start(&["--max-egress-mbps=1", "--max-messages-per-second=0"]);
+        let mut speaker = Client::join(&server, way, "/lobby/speaker/full").await;
+        let mut listener = Client::join(&server, way, "/lobby/listener/full").await;
+        listener.sees(speaker.session).await;
+        assert_eq!(server.get("/readyz").0, 200);
+        fill(&server, "egress", &mut speaker, &mut listener).await;
+        is_full(&server, "bandwidth", &mut speaker, &mut listener).await;
+        // When it is quieter, others may come again.
+        has_room(&server).await;
+        Client::join(&server, way, "/lobby/late/full").await;
+    }
+}
+
+#[tokio::test]
+async fn whoever_is_there_stays_when_the_processors_have_enough_to_do() {
+    let server = Server::start(&["--max-cpu-percent=1", "--max-messages-per-second=0"]);
+    let mut speaker = Client::websocket(&server, "/lobby/speaker/full").await;
+    // To join takes processor time as well.
+    has_room(&server).await;
+    let mut listener = Client::webtransport(&server, "/lobby/listener/full").await;
+    listener.sees(speaker.session).await;
+    fill(&server, "cpu", &mut speaker, &mut listener).await;
+    is_full(&server, "processor time", &mut speaker, &mut listener).await;
 }
