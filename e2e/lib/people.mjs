@@ -16,9 +16,11 @@ process.once('exit', () => rmSync(MEDIA, { recursive: true, force: true }));
 const here = new Set();
 
 export class Person {
-  static async start(who, { wrapper, viewport = { width: 960, height: 600 }, permissions = true, args = [], colorScheme = 'light' } = {}) {
+  // `files: false` leaves the browser its own fake devices. `sharing` is the title of the tab that is
+  // chosen when a screen is shared; without it that is a screen that Chromium makes up.
+  static async start(who, { wrapper, viewport = { width: 960, height: 600 }, permissions = true, files = true, sharing, args = [], colorScheme = 'light' } = {}) {
     if (!media.has(who)) media.set(who, mediaFor(who, MEDIA));
-    const files = media.get(who);
+    const { video, audio } = media.get(who);
     const person = new Person();
     here.add(person);
     person.who = who;
@@ -38,10 +40,12 @@ export class Person {
         '--disable-component-update', '--disable-sync', '--autoplay-policy=no-user-gesture-required',
         '--disable-renderer-backgrounding', '--disable-backgrounding-occluded-windows',
         '--disable-features=CalculateNativeWinOcclusion',
-        '--use-fake-device-for-media-stream',
-        ...(permissions ? ['--use-fake-ui-for-media-stream'] : ['--deny-permission-prompts']),
-        `--use-file-for-fake-video-capture=${files.video}`,
-        `--use-file-for-fake-audio-capture=${files.audio}`,
+        ...(permissions ? [] : ['--deny-permission-prompts']),
+        ...(permissions && !sharing ? ['--use-fake-ui-for-media-stream'] : []),
+        ...(sharing ? [`--auto-select-tab-capture-source-by-title=${sharing}`] : []),
+        ...(files
+          ? ['--use-fake-device-for-media-stream', `--use-file-for-fake-video-capture=${video}`, `--use-file-for-fake-audio-capture=${audio}`]
+          : ['--use-fake-device-for-media-stream=device-count=2']),
         ...args,
       ],
     });

@@ -34,9 +34,13 @@
   // blocks, 48 bits of time and 16 of CRC-16/CCITT-FALSE (videocall-codec, pattern::read_clock).
   const clockCanvas = new OffscreenCanvas(680, 360);
   const clockContext = clockCanvas.getContext('2d', { willReadFrequently: true });
-  function clock(video) {
-    if (!video.videoWidth || video.readyState < 2) return null;
+  function drawn(video) {
+    if (!video.videoWidth || video.readyState < 2) return false;
     clockContext.drawImage(video, 0, 0, 680, 360);
+    return true;
+  }
+  function clock(video) {
+    if (!drawn(video)) return null;
     const { data } = clockContext.getImageData(0, 0, 680, 90);
     const bits = [];
     for (let row = 0; row < 2; row++) {
@@ -56,7 +60,100 @@
     return crc === bytes[6] * 256 + bytes[7] && time ? time : null;
   }
 
+  // Whether the picture that `clock` read is a flash: the stripe at the bottom is white then.
+  function isFlash() {
+    const { data } = clockContext.getImageData(0, 340, 680, 16);
+    let sum = 0;
+    for (let at = 1; at < data.length; at += 4) sum += data[at];
+    return sum / (data.length / 4) > 125;
+  }
+
+  // Where in the samples the tone's frequency doubles, as indices (videocall-codec, find_marks).
+  const WINDOW_MS = 5;
+  function doublings(samples, rate, hertz) {
+    const size = Math.round((rate * WINDOW_MS) / 1000);
+    const strength = (from, f) => {
+      const factor = 2 * Math.cos((2 * Math.PI * f) / rate);
+      let [one, two] = [0, 0];
+      for (let at = from; at < from + size; at++) [two, one] = [one, samples[at] + factor * one - two];
+      return (Math.sqrt(Math.max(0, one * one + two * two - factor * one * two)) * 2) / size;
+    };
+    const found = [];
+    let doubled = true;
+    for (let at = 0; at + size <= samples.length; at += Math.round(size / 10)) {
+      const [low, high] = [strength(at, hertz), strength(at, 2 * hertz)];
+      if (doubled && low > high && low > 0.01) doubled = false;
+      else if (!doubled && high > low && high > 0.01) {
+        doubled = true;
+        found.push(at + size / 2);
+      }
+    }
+    return found;
+  }
+
+  const middle = (values) => values.sort((a, b) => a - b)[values.length >> 1];
+
   window.probe = {
+    // How much later than their sound the flashes of the test pattern are seen, one figure for each
+    // second that passes, in milliseconds. A flash is where its second begins: a frame tells by its
+    // clock how far it is behind that. Sound is what goes to the speakers, at the time at which they
+    // play it. The resolution is that of frames, which are shown at a refresh of the screen, and of
+    // the window in which the tone's frequency is looked for.
+    sync: (selector, hertz, milliseconds) =>
+      new Promise((done) => {
+        const video = document.querySelector(selector);
+        const flashes = [];
+        const sounds = [];
+        const refreshes = [];
+        const analysers = taps.map((tap) => {
+          const analyser = new AnalyserNode(tap.context, { fftSize: 32768 });
+          connect.call(tap, analyser);
+          return analyser;
+        });
+        const listen = setInterval(() => {
+          for (const analyser of analysers) {
+            const { context } = analyser;
+            const samples = new Float32Array(analyser.fftSize);
+            const end = context.currentTime;
+            analyser.getFloatTimeDomainData(samples);
+            // Sound went on in between.
+            if (context.currentTime !== end) continue;
+            const { contextTime, performanceTime } = context.getOutputTimestamp();
+            for (const at of doublings(samples, context.sampleRate, hertz)) {
+              const time = end - (samples.length - at) / context.sampleRate;
+              sounds.push(performanceTime + (time - contextTime) * 1000);
+            }
+          }
+        }, 150);
+        let refreshed;
+        const refresh = (now) => {
+          if (refreshed) refreshes.push(now - refreshed);
+          refreshed = now;
+          if (listening) requestAnimationFrame(refresh);
+        };
+        let listening = true;
+        let flashing = true;
+        const step = (now, meta) => {
+          if (!listening) return;
+          const time = clock(video);
+          const flash = time !== null && isFlash();
+          if (flash && !flashing && time % 1000 < 100) flashes.push(meta.expectedDisplayTime - (time % 1000));
+          if (time !== null) flashing = flash;
+          video.requestVideoFrameCallback(step);
+        };
+        requestAnimationFrame(refresh);
+        video.requestVideoFrameCallback(step);
+        setTimeout(() => {
+          listening = false;
+          clearInterval(listen);
+          analysers.forEach((analyser, n) => taps[n].disconnect(analyser));
+          const offsets = flashes.flatMap((flash) => {
+            const near = sounds.filter((sound) => Math.abs(sound - flash) < 500);
+            return near.length ? [flash - middle(near)] : [];
+          });
+          done({ offsets, resolution: (middle(refreshes) ?? 0) + WINDOW_MS, flashes: flashes.length, sounds: sounds.length });
+        }, milliseconds);
+      }),
     // Clocks of the frames that the element presents during a time, and when they are shown.
     clocks: (selector, milliseconds) =>
       new Promise((done) => {

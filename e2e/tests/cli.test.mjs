@@ -28,7 +28,7 @@ describe('a streamer without a browser', () => {
   for (const transport of ['webtransport', 'websocket']) {
     test(`is seen and heard in Chromium over ${transport}`, async (t) => {
       person ??= await Person.start(ann);
-      await person.join(server, transport);
+      await person.join(server, transport, { query: `?transport=${transport}` });
       streamer = cli('stream', server, transport, 'Pi', '--transport', transport, '--resolution', '640x360', '--fps', '30', '--tone', `${TONE}`);
       await streamer.waitForOutput(/"event":"joined"/);
       await person.page.locator(tile).waitFor();
@@ -48,6 +48,20 @@ describe('a streamer without a browser', () => {
         const heard = await person.page.evaluate((tone) => window.probe.listen([tone, 900]), TONE);
         return heard.best[TONE] > -45 && heard.best[900] < heard.best[TONE] - 25;
       });
+      let resolution;
+      const offsets = [];
+      await person.until(
+        'flashes are seen with their sound',
+        async () => {
+          const sync = await person.page.evaluate(([s, tone]) => window.probe.sync(s, tone, 6000), [tile, TONE]);
+          resolution = sync.resolution;
+          return offsets.push(...sync.offsets) >= 5;
+        },
+        90,
+      );
+      const offset = offsets.sort((a, b) => a - b)[offsets.length >> 1];
+      t.diagnostic(`seen ${offset.toFixed(0)} ms later than heard, in the middle of ${offsets.map((one) => one.toFixed(0))}; told apart: ${resolution.toFixed(0)} ms`);
+      assert.ok(Math.abs(offset) < 40 + resolution, `${offset} ms, of ${offsets}`);
       await streamer.stop();
       await person.page.locator(tile).waitFor({ state: 'detached' });
     });

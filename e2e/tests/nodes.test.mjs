@@ -7,6 +7,11 @@ import { Nats, Server } from '../lib/processes.mjs';
 
 const { ann, ben } = PEOPLE;
 
+const sessions = async (server) => {
+  const metrics = await (await fetch(`${server.origin}/metrics`)).text();
+  return [...metrics.matchAll(/^videocall_sessions\{[^}]*\} (\d+)/gm)].reduce((sum, [, count]) => sum + Number(count), 0);
+};
+
 describe('two nodes', () => {
   let nats;
   let servers = [];
@@ -23,12 +28,17 @@ describe('two nodes', () => {
 
   const ready = async (server) => (await fetch(`${server.origin}/readyz`)).json();
 
-  test('carry one meeting', async () => {
-    people = await meet(servers, 'over two nodes', [ann, ben]);
-    await allTogether(people);
-    await people[0].seesMoving(people[1]);
-    assert.equal((await ready(servers[0])).status, 'ok');
-  });
+  for (const transport of ['websocket', 'webtransport']) {
+    test(`carry one meeting over ${transport}`, async () => {
+      await leaveAll(people);
+      people = await meet(servers, `over two nodes by ${transport}`, [ann, ben], { query: `?transport=${transport}` });
+      await allTogether(people);
+      await people[0].seesMoving(people[1]);
+      await people[1].seesMoving(people[0]);
+      for (const person of people) assert.equal((await person.statistics()).transport.toLowerCase(), transport);
+      for (const server of servers) assert.equal((await ready(server)).status, 'ok');
+    });
+  }
 
   test('a node killed in the middle comes back with its people', async () => {
     await servers[1].stop('SIGKILL');
@@ -63,17 +73,40 @@ describe('two nodes that know each other', () => {
     await nats.remove();
   });
 
-  const sessions = async (server) => {
-    const metrics = await (await fetch(`${server.origin}/metrics`)).text();
-    return [...metrics.matchAll(/^videocall_sessions\{[^}]*\} (\d+)/gm)].reduce((sum, [, count]) => sum + Number(count), 0);
-  };
-
-  test('one killed for good leaves its people to the other', async (t) => {
-    people = await meet(servers, 'one node too few', [ann, ben]);
-    await allTogether(people);
-    // On a busy machine somebody may have found the other node nearer.
+  // Who is left, and who goes: on a busy machine somebody may have found the other node nearer.
+  const parting = async () => {
     const [stays, goes] = (await sessions(servers[1])) > 0 ? servers : servers.toReversed();
     assert.ok((await sessions(goes)) > 0, 'the node that goes has people');
+    return [stays, goes];
+  };
+
+  for (const transport of ['websocket', 'webtransport']) {
+    test(`one that is stopped sends its people to the other over ${transport}`, async (t) => {
+      await leaveAll(people);
+      people = await meet(servers, `rolling by ${transport}`, [ann, ben], { query: `?transport=${transport}` });
+      await allTogether(people);
+      const [stays, goes] = await parting();
+      const moves = people.length - (await sessions(stays));
+      const stopped = Date.now();
+      const gone = goes.stop('SIGTERM');
+      await people[0].until('both are on the node that is left', async () => (await sessions(stays)) === 2);
+      t.diagnostic(`${moves} on the other node ${Date.now() - stopped} ms after theirs was asked to stop`);
+      // It was not waited for in vain: nothing ended it by force.
+      assert.deepEqual(await gone, { code: 0, signal: null });
+      await allTogether(people);
+      await people[0].seesMoving(people[1]);
+      await people[1].seesMoving(people[0]);
+      t.diagnostic(`seen and heard by each other after ${Date.now() - stopped} ms`);
+      await goes.restart();
+      await people[0].until('both nodes are well', async () => (await fetch(`${goes.origin}/readyz`)).ok);
+    });
+  }
+
+  test('one killed for good leaves its people to the other', async (t) => {
+    await leaveAll(people);
+    people = await meet(servers, 'one node too few', [ann, ben]);
+    await allTogether(people);
+    const [stays, goes] = await parting();
     const killed = Date.now();
     await goes.stop('SIGKILL');
     await people[0].until('both are on the node that is left', async () => (await sessions(stays)) === 2);

@@ -59,7 +59,7 @@ pub(crate) struct PickerProps {
     pub(crate) choose: Callback<String>,
 }
 
-/// A list of devices of one kind.
+/// A list of devices of one kind. Where none was chosen, or it is not there, the first is used.
 #[component]
 pub(crate) fn Picker(props: &PickerProps) -> Html {
     let devices: Vec<&Device> = props
@@ -67,6 +67,10 @@ pub(crate) fn Picker(props: &PickerProps) -> Html {
         .iter()
         .filter(|device| device.kind == props.kind)
         .collect();
+    let used = devices
+        .iter()
+        .position(|device| props.chosen.as_ref() == Some(&device.id))
+        .unwrap_or(0);
     let onchange = props.choose.reform(|event: Event| value_of(&event));
     html! {
         <label class="picker">
@@ -82,7 +86,7 @@ pub(crate) fn Picker(props: &PickerProps) -> Html {
                         device.label.clone()
                     };
                     html! {
-                        <option value={device.id.clone()} selected={props.chosen.as_ref() == Some(&device.id)}>{ label }</option>
+                        <option value={device.id.clone()} selected={n == used}>{ label }</option>
                     }
                 }) }
             </select>

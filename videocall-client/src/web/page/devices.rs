@@ -1,6 +1,6 @@
 //! Cameras, microphones, speakers and screens.
 
-use js_sys::Array;
+use js_sys::{Array, Reflect};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{MediaDeviceInfo, MediaDeviceKind, MediaDevices, MediaStream, MediaStreamTrack};
@@ -106,21 +106,37 @@ fn ideal(value: JsValue) -> JsValue {
     js::object([("ideal", value)]).into()
 }
 
+/// Opens that device if it is there, otherwise any, with what is wished of it. `kind` is `video` or
+/// `audio`.
+async fn open_device(
+    kind: &str,
+    device_id: Option<&str>,
+    wishes: js_sys::Object,
+) -> Result<MediaStream, DeviceError> {
+    // Of one that is merely preferred Chromium takes no notice.
+    if let Some(id) = device_id {
+        let exact = js::object([("exact", id.into())]);
+        let _ = Reflect::set(&wishes, &"deviceId".into(), &exact);
+        match open(&js::object([(kind, wishes.clone().into())])).await {
+            Err(DeviceError::NotFound) => {}
+            opened => return opened,
+        }
+        let _ = Reflect::set(&wishes, &"deviceId".into(), &JsValue::UNDEFINED);
+    }
+    open(&js::object([(kind, wishes.into())])).await
+}
+
 /// Opens a camera: that one if it is there, otherwise any. Up to 1280×720 at 30 frames a second.
 ///
 /// # Errors
 /// It cannot be used.
 pub async fn open_camera(device_id: Option<&str>) -> Result<MediaStreamTrack, DeviceError> {
-    let video = js::object([
+    let wishes = js::object([
         ("width", ideal(1280.into())),
         ("height", ideal(720.into())),
         ("frameRate", ideal(30.into())),
-        (
-            "deviceId",
-            device_id.map_or(JsValue::UNDEFINED, |id| ideal(id.into())),
-        ),
     ]);
-    let stream = open(&js::object([("video", video.into())])).await?;
+    let stream = open_device("video", device_id, wishes).await?;
     first_track(&stream.get_video_tracks())
 }
 
@@ -130,17 +146,13 @@ pub async fn open_camera(device_id: Option<&str>) -> Result<MediaStreamTrack, De
 /// # Errors
 /// It cannot be used.
 pub async fn open_microphone(device_id: Option<&str>) -> Result<MediaStreamTrack, DeviceError> {
-    let audio = js::object([
+    let wishes = js::object([
         ("echoCancellation", ideal(true.into())),
         ("noiseSuppression", ideal(true.into())),
         ("autoGainControl", ideal(true.into())),
         ("channelCount", ideal(1.into())),
-        (
-            "deviceId",
-            device_id.map_or(JsValue::UNDEFINED, |id| ideal(id.into())),
-        ),
     ]);
-    let stream = open(&js::object([("audio", audio.into())])).await?;
+    let stream = open_device("audio", device_id, wishes).await?;
     first_track(&stream.get_audio_tracks())
 }
 
