@@ -65,7 +65,7 @@ describe('a crowd', () => {
     // Headless Chromium shows all of its tabs: the page is told otherwise.
     const show = (state) => a.page.evaluate((state) => {
       Object.defineProperty(document, 'visibilityState', { value: state, configurable: true });
-      document.dispatchEvent(new Event('visibilitychange'));
+      document.dispatchEvent(new Event('visibilitychange', { bubbles: true }));
     }, state);
     await show('hidden');
     await a.until('Ben sends no picture', isNotSent);
