@@ -186,7 +186,7 @@ where
 
 #[cfg(test)]
 mod tests {
-    use super::Target;
+    use super::{Target, Token};
 
     #[test]
     fn paths_name_a_user_and_a_meeting_or_bring_a_token() {
