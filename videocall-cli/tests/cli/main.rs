@@ -10,3 +10,4 @@ mod record;
 mod settings;
 mod support;
 mod tokens;
+mod twenty;

@@ -84,7 +84,18 @@ impl Server {
     }
 
     pub(crate) fn cli(&self, command: &str, user: &str, more: &[&str]) -> Command {
-        let mut program = self.nameless(command, &["--meeting-id", "test", "--user-id", user]);
+        self.cli_in("test", command, user, more)
+    }
+
+    /// The same in a meeting of that name.
+    pub(crate) fn cli_in(
+        &self,
+        meeting: &str,
+        command: &str,
+        user: &str,
+        more: &[&str],
+    ) -> Command {
+        let mut program = self.nameless(command, &["--meeting-id", meeting, "--user-id", user]);
         program.args(more);
         program
     }
@@ -330,6 +341,11 @@ impl Joined {
                 Err(_) => panic!("no line with {words} in {seen:#?}"),
             }
         }
+    }
+
+    /// Lets go of what was told so far.
+    pub(crate) fn forget(&self) {
+        self.lines.try_iter().for_each(drop);
     }
 
     /// What was told since, until the end.
