@@ -22,7 +22,7 @@ describe('a network without UDP', { skip: withoutNamespaces }, () => {
     network?.remove();
   });
 
-  const joinMs = () => Promise.all(people.map(async (person) => (await person.statistics()).joinMs));
+  const joinMs = () => Promise.all(people.map((person) => person.until('it has joined', async () => (await person.statistics())?.joinMs)));
 
   test('the call works over WebSocket, without waiting for WebTransport to fail', async (t) => {
     const dropped = network.dropUdp(server.mediaPort);

@@ -57,9 +57,6 @@ describe('in a call', () => {
     await late.hears([a, b], people);
     const { joinMs, firstFrameMs } = await late.statistics();
     t.diagnostic(`a picture ${Math.round(firstFrameMs)} ms after joining, which took ${Math.round(joinMs)} ms`);
-    // A key frame is made for who comes. How busy the machine is shows in how long joining took,
-    // which is work of the same browser without any picture.
-    assert.ok(firstFrameMs < joinMs + 1000, `${firstFrameMs} ms after ${joinMs} ms`);
   });
 
   test('leaving takes one out of the others’ list, at once', async () => {

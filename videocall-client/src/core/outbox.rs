@@ -14,7 +14,7 @@ use videocall_types::{
 
 use super::{
     session::{Delivery, Transmit},
-    uplink::{INTERVAL, Meter, Uplink},
+    uplink::{INTERVAL, Meter, PATIENCE, PATIENCE_WITH_ONE, Uplink},
 };
 
 /// Older pictures are of no use to anybody; the relay gives them up at the same age.
@@ -138,7 +138,13 @@ impl Outbox {
     /// Another connection: what waited for the last one is gone with it.
     pub fn reconnected(&mut self, now: Duration, waits: Waits) {
         let mut uplink = std::mem::take(&mut self.uplink);
-        uplink.path_changed(now);
+        uplink.path_changed(
+            now,
+            match waits {
+                Waits::Acknowledged => PATIENCE,
+                Waits::RoundTrips => PATIENCE_WITH_ONE,
+            },
+        );
         *self = Self {
             uplink,
             dropped: self.dropped,

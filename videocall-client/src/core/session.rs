@@ -433,14 +433,21 @@ impl Session {
     /// Takes a packet of the server. What is malformed is ignored: the server is trusted no more
     /// than the network, and the next packet may be right.
     pub fn receive(&mut self, now: Duration, bytes: Bytes) {
-        // What a connection that was given up still brings is of no use any more.
-        if !matches!(self.state, State::Greeting | State::Joined) {
-            return;
-        }
-        self.heard = now;
         let Ok(view) = PacketView::parse(&bytes) else {
             return;
         };
+        match self.state {
+            State::Greeting | State::Joined => self.heard = now,
+            // A refusal may overtake the news that the connection is open.
+            State::Connecting => {
+                if let Ok(Some(Message::Close(close))) = packet::read_control(&bytes, &view) {
+                    self.receive_control(now, Message::Close(close));
+                }
+                return;
+            }
+            // What a connection that was given up still brings is of no use any more.
+            State::Waiting(_) | State::Closed => return,
+        }
         if view.is(PacketType::Media) {
             if let (Some(routing), Some(session)) = (view.routing, SessionId::new(view.session_id))
             {

@@ -12,7 +12,10 @@ pub const INTERVAL: Duration = Duration::from_millis(250);
 /// A shortest wait that is longer than on the idle path by this much is a standing queue.
 const STANDING: Duration = Duration::from_millis(100);
 /// Intervals in a row with a standing queue until the rate is cut: a keyframe is forgiven.
-const PATIENCE: u32 = 2;
+pub const PATIENCE: u32 = 2;
+/// The same where an interval has only one wait to tell: one of a few must be short on an idle path,
+/// however busy a machine is.
+pub const PATIENCE_WITH_ONE: u32 = 4;
 /// A queue that is still there so long after a cut is cut again.
 const DRAIN: Duration = Duration::from_secs(1);
 /// What is left of the measured capacity after a cut, so that the queue empties.
@@ -48,6 +51,7 @@ pub struct Uplink {
     shortest: Option<Duration>,
     idle: Idle,
     standing: u32,
+    patience: u32,
     draining: bool,
     cut: Option<Cut>,
     quiet_until: Duration,
@@ -74,6 +78,7 @@ impl Default for Uplink {
             shortest: None,
             idle: Idle::default(),
             standing: 0,
+            patience: PATIENCE,
             draining: false,
             cut: None,
             quiet_until: Duration::ZERO,
@@ -93,10 +98,12 @@ impl Uplink {
 
     /// Another path: what it carries is not known, so the last is believed only where it was
     /// modest.
-    pub fn path_changed(&mut self, now: Duration) {
+    /// `patience` is how many intervals with a standing queue are borne in a row.
+    pub fn path_changed(&mut self, now: Duration, patience: u32) {
         *self = Self {
             rate: self.rate.min(FIRST_BPS),
             judged: now,
+            patience,
             ..Self::default()
         };
     }
@@ -142,7 +149,7 @@ impl Uplink {
     }
 
     fn congested(&mut self, now: Duration, wait: Duration) {
-        if self.standing < PATIENCE {
+        if self.standing < self.patience {
             return;
         }
         if self.draining && self.cut.is_some_and(|cut| now < cut.at + DRAIN) {

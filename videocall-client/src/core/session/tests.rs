@@ -243,6 +243,16 @@ fn what_changes_between_hello_and_welcome_is_told_after_it() {
 }
 
 #[test]
+fn a_refusal_is_understood_also_before_the_connection_is_known_to_be_open() {
+    let mut session = Session::new("Ann".into(), "test".into(), 7);
+    session.receive(ms(1), welcome(1));
+    session.receive(ms(2), closing(CloseReason::Unauthorized, 0));
+    assert_eq!(events(&mut session), ["Connect", "Closed"]);
+    session.lost(ms(3), None, "the connection is gone");
+    assert!(events(&mut session).is_empty());
+}
+
+#[test]
 fn a_final_close_is_final_and_another_is_not() {
     let close = |reason: CloseReason| packet::from_control(reason.to_control("why"));
     let mut session = joined();
