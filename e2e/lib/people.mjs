@@ -45,7 +45,7 @@ export class Person {
         ...(sharing ? [`--auto-select-tab-capture-source-by-title=${sharing}`] : []),
         ...(files
           ? ['--use-fake-device-for-media-stream', `--use-file-for-fake-video-capture=${video}`, `--use-file-for-fake-audio-capture=${audio}`]
-          : ['--use-fake-device-for-media-stream=device-count=2']),
+          : ['--use-fake-device-for-media-stream=device-count=3']),
         ...args,
       ],
     });

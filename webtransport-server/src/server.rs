@@ -224,6 +224,8 @@ async fn refuse(request: SessionRequest, refusal: &Refusal, remote: SocketAddr, 
         let packet = refusal.to_packet();
         let told = tell(&connection, &packet);
         let _ = time::timeout(Duration::from_secs(2), told).await;
+        // Who has read it ends the connection; an end from here would take it from who has not.
+        let _ = time::timeout(Duration::from_secs(2), connection.closed()).await;
         let code = VarInt::from_u32(refusal.reason.code());
         connection.close(code, refusal.text.as_bytes());
         let _ = time::timeout(Duration::from_secs(2), connection.closed()).await;

@@ -212,6 +212,11 @@ impl Session {
         self.state == State::Joined
     }
 
+    /// Whether a transport is being opened. No more, once the server refused through it.
+    pub fn is_connecting(&self) -> bool {
+        self.state == State::Connecting
+    }
+
     /// Our own session id, once there is one.
     pub fn id(&self) -> Option<SessionId> {
         self.identity.as_ref().map(|(session, _)| *session)

@@ -259,6 +259,7 @@ fn connect(shared: &Shared) {
                 return;
             }
             match opened {
+                Ok(link) if !engine.session.is_connecting() => link.close(),
                 Ok(link) => {
                     engine.outbox.reconnected(js::now(), link.waits());
                     engine.link = Some(link);

@@ -58,6 +58,9 @@ impl WebTransportLink {
         js::ignore(transport.closed());
         JsFuture::from(transport.ready()).await.map_err(failed)?;
         watch_end(&transport, sink);
+        // First of all: a refusal comes so, and its end soon after.
+        let incoming = transport.incoming_unidirectional_streams();
+        read_streams(incoming.reader().map_err(failed)?, sink.clone());
         let control: Duplex = JsFuture::from(transport.create_bidirectional_stream())
             .await
             .map_err(failed)?
@@ -73,8 +76,6 @@ impl WebTransportLink {
             transport.datagrams().readable().reader().map_err(failed)?,
             sink.clone(),
         );
-        let incoming = transport.incoming_unidirectional_streams();
-        read_streams(incoming.reader().map_err(failed)?, sink.clone());
         opening.0 = None;
         Ok(link)
     }
