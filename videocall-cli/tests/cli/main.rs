@@ -9,3 +9,4 @@ mod pattern;
 mod record;
 mod settings;
 mod support;
+mod twenty;

@@ -78,10 +78,21 @@ impl Server {
     }
 
     pub(crate) fn cli(&self, command: &str, user: &str, more: &[&str]) -> Command {
+        self.cli_in("test", command, user, more)
+    }
+
+    /// The same in a meeting of that name.
+    pub(crate) fn cli_in(
+        &self,
+        meeting: &str,
+        command: &str,
+        user: &str,
+        more: &[&str],
+    ) -> Command {
         let mut program = Command::new(env!("CARGO_BIN_EXE_videocall-cli"));
         program
             .args([command, "--server", &self.url])
-            .args(["--meeting-id", "test", "--user-id", user])
+            .args(["--meeting-id", meeting, "--user-id", user])
             .args(more)
             .stderr(Stdio::piped());
         program
@@ -318,6 +329,11 @@ impl Joined {
                 Err(_) => panic!("no line with {words} in {seen:#?}"),
             }
         }
+    }
+
+    /// Lets go of what was told so far.
+    pub(crate) fn forget(&self) {
+        self.lines.try_iter().for_each(drop);
     }
 
     /// What was told since, until the end.
