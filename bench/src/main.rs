@@ -1,4 +1,4 @@
-//! Prints what the server costs, beside its floor: the least work that could do the same, on the
+//! Prints what server and streamer cost, beside its floor: the least work that could do the same, on the
 //! same runtime, measured in the same run.
 //!
 //! Server and floor are processes of their own, so that the time and the memory they take are
@@ -22,6 +22,7 @@ mod peer;
 mod process;
 mod report;
 mod scale;
+mod streamer;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -34,7 +35,7 @@ static ALLOCATOR: allocations::Counting = allocations::Counting;
 
 const TRANSPORTS: [Transport; 2] = [Transport::WebSocket, Transport::WebTransport];
 
-/// Prints the numbers of the relay with their floors.
+/// Prints the numbers with their floors.
 #[derive(Parser)]
 #[command(name = "videocall-bench", version)]
 struct Cli {
@@ -72,6 +73,12 @@ enum Part {
         participants: usize,
         seconds: u64,
     },
+    /// What the figures of the streamer are compared with.
+    #[command(hide = true)]
+    StreamerFloor {
+        #[command(subcommand)]
+        floor: streamer::Floor,
+    },
     /// The relay's core alone: this many packets to a hundred receivers.
     #[command(hide = true)]
     Core { kind: String, packets: u64 },
@@ -100,6 +107,7 @@ async fn start(cli: Cli) -> Result<()> {
             participants,
             seconds,
         }) => idle::hold(port, participants, seconds).await,
+        Some(Part::StreamerFloor { floor }) => floor.run().await,
         Some(Part::Core { kind, packets }) => instructions::core(&kind, packets),
     }
 }
@@ -131,6 +139,8 @@ async fn run(only: String) -> Result<()> {
     }
     report.section("Between nodes");
     bus::measure(&mut report).await?;
+    report.section("The program without a browser");
+    streamer::measure(&mut report).await?;
     report.section("The relay's core alone");
     instructions::measure(&mut report)?;
     micro::measure(&mut report)?;

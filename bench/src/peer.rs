@@ -70,6 +70,24 @@ impl Address {
             kind: Kind::Product,
         }
     }
+
+    /// A port of the bare loop over QUIC.
+    pub(crate) fn of_floor(port: u16) -> Self {
+        Self {
+            transport: Transport::WebTransport,
+            port,
+            kind: Kind::Floor,
+        }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Where a browser finds the product, which is known by its port of HTTP.
+    pub(crate) fn page(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
 }
 
 impl Address {
