@@ -1,6 +1,10 @@
 //! Inputs: the test picture with a camera's noise, plain or encoded.
 
-use std::{fs::File, io::BufWriter, path::Path};
+use std::{
+    fs::File,
+    io::{BufReader, BufWriter},
+    path::Path,
+};
 
 use anyhow::{Context, Result};
 use videocall_codec::{
@@ -8,7 +12,7 @@ use videocall_codec::{
     opus::{self, Channels, DELAY_SAMPLES, FRAME_SAMPLES},
     pattern::{TestPicture, Tone},
     vp9::{Encoder, EncoderConfig},
-    webm::{AudioTrack, VideoTrack, Writer, WriterConfig},
+    webm::{AudioTrack, Reader, VideoTrack, Writer, WriterConfig},
     y4m,
     yuv::I420,
 };
@@ -81,6 +85,18 @@ pub(super) fn webm(path: &Path, (width, height): (u32, u32), bitrate_bps: u32) -
     }
     writer.finish()?;
     Ok(())
+}
+
+/// Pictures that a film has for each second, up to its end or to where it is cut off.
+pub(super) fn pictures_per_second(path: &Path) -> Result<f64> {
+    let mut reader = Reader::new(BufReader::new(File::open(path)?))?;
+    let (mut pictures, mut end) = (0, 0);
+    while let Some(frame) = reader.next_frame()? {
+        // The first track is that of pictures.
+        pictures += u32::from(frame.track == 1);
+        end = frame.pts_us;
+    }
+    Ok(f64::from(pictures) * 1e6 / end as f64)
 }
 
 /// A tone, encoded.

@@ -9,13 +9,13 @@ use std::{
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use clap::Subcommand;
-use tokio::time;
+use tokio::time::{self, Interval};
 use videocall_client::core::ladder;
 use videocall_codec::{
     VideoCodec,
@@ -26,13 +26,12 @@ use videocall_codec::{
     yuv::I420,
 };
 
-use super::{COMPOSED_STREAMERS, FPS, LARGE, LARGE_BPS, SECONDS, SMALL, SPEED};
+use super::{COMPOSED_FPS, COMPOSED_STREAMERS, FPS, LARGE, LARGE_BPS, SECONDS, SMALL, SPEED};
 use crate::peer::{Address, Peer};
 
 /// Nothing is measured for longer.
 const END: Duration = Duration::from_secs(60);
 /// Of the composed picture.
-const COMPOSED_FPS: u32 = 25;
 const COMPOSED_BPS: u32 = 2_000_000;
 const SOUNDS: u32 = 50;
 
@@ -50,23 +49,20 @@ pub(crate) enum Floor {
 impl Floor {
     pub(crate) async fn run(self) -> Result<()> {
         match self {
-            Self::Encode { input } => encode(&input),
+            Self::Encode { input } => encode(&input).await,
             Self::Forward { film, port } => forward(&film, port).await,
-            Self::Compose { film } => compose(&film),
+            Self::Compose { film } => compose(&film).await,
         }
     }
 }
 
-/// Waits for the moments at which something is due that often.
-fn pace(per_second: u32) -> impl Iterator<Item = u32> {
-    let begin = Instant::now();
-    (0..per_second * END.as_secs() as u32).inspect(move |number| {
-        let due = begin + Duration::from_secs(1) * *number / per_second;
-        thread::sleep(due.saturating_duration_since(Instant::now()));
-    })
+/// Tells each moment at which something is due that often.
+fn pace(per_second: u32) -> (Interval, u32) {
+    let pace = time::interval(Duration::from_secs(1) / per_second);
+    (pace, per_second * END.as_secs() as u32)
 }
 
-fn encode(input: &Path) -> Result<()> {
+async fn encode(input: &Path) -> Result<()> {
     let mut reader = y4m::Reader::new(BufReader::new(File::open(input)?))?;
     let mut pictures = Vec::new();
     let mut picture = I420::black(LARGE.0, LARGE.1)?;
@@ -86,7 +82,9 @@ fn encode(input: &Path) -> Result<()> {
             println!("{}", told.load(Relaxed));
         }
     });
-    for (_, picture) in pace(FPS).zip(pictures.iter().cycle()) {
+    let (mut pace, count) = pace(FPS);
+    for picture in pictures.iter().cycle().take(count as usize) {
+        pace.tick().await;
         if encoder.encode(picture, 0)?.is_some() {
             encoded.fetch_add(1, Relaxed);
         }
@@ -153,7 +151,7 @@ impl Shown {
     }
 }
 
-fn compose(film: &Path) -> Result<()> {
+async fn compose(film: &Path) -> Result<()> {
     let film: Vec<_> = frames(film)?.collect::<Result<_>>()?;
     let mut shown = Vec::new();
     for _ in 0..COMPOSED_STREAMERS {
@@ -172,7 +170,9 @@ fn compose(film: &Path) -> Result<()> {
     let turn = |number: u32| Duration::from_secs(SECONDS) * number;
     let all = (0..).flat_map(|number| film.iter().map(move |frame| (turn(number), frame)));
     let mut all = all.peekable();
-    for tick in pace(SOUNDS) {
+    let (mut pace, count) = pace(SOUNDS);
+    for tick in 0..count {
+        pace.tick().await;
         let now = Duration::from_secs(1) * tick / SOUNDS;
         while let Some((_, (_, is_picture, data))) =
             all.next_if(|(begin, (at, ..))| *begin + *at <= now)

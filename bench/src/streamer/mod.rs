@@ -49,8 +49,10 @@ const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_millis(1500);
 /// Connections, buffers and decoders are made by then.
 const SETTLING: Duration = Duration::from_secs(1);
-/// Where the machine makes fewer pictures, what is measured is something else.
-const ENOUGH_FPS: f64 = 0.9 * FPS as f64;
+/// Of a composed picture.
+const COMPOSED_FPS: u32 = 25;
+/// Where the machine makes fewer of the pictures, what is measured is something else.
+const ENOUGH: f64 = 0.9;
 
 /// A server, one of whose receivers takes everything, and a folder for inputs.
 struct Scene {
@@ -175,10 +177,7 @@ async fn encode(report: &mut Report) -> Result<()> {
     let (value, floor) = compare(sides).await?;
     report.add(ENCODE, "µs", value * 1e6, Some(floor * 1e6));
     let made = (scene.pictures.load(Relaxed) - start.1) as f64;
-    let fps = made / start.0.elapsed().as_secs_f64();
-    if fps < ENOUGH_FPS {
-        println!("    the machine is too busy: {fps:.0} pictures a second instead of {FPS}");
-    }
+    doubt(made / start.0.elapsed().as_secs_f64(), FPS);
     Ok(())
 }
 
@@ -225,7 +224,15 @@ async fn composed(report: &mut Report) -> Result<()> {
     ];
     let (value, floor) = compare(sides).await?;
     report.add(COMPOSED, "ms/s", value * 1e3, Some(floor * 1e3));
+    doubt(films::pictures_per_second(&all)?, COMPOSED_FPS);
     Ok(())
+}
+
+/// Says so if the machine had no time for what it was to do.
+fn doubt(fps: f64, wanted: u32) {
+    if fps < ENOUGH * f64::from(wanted) {
+        println!("    the machine is too busy: {fps:.0} pictures a second instead of {wanted}");
+    }
 }
 
 fn floor(name: &str, args: &[&str]) -> Result<Process> {
