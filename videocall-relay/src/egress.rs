@@ -110,16 +110,9 @@ impl Egress {
         limits: BatchLimits,
         out: &mut Vec<Outgoing>,
     ) -> Poll<Batch> {
-        let start = out.len();
-        let mut queue = self.queue.lock();
-        if queue.pop_into(&self.config, &self.counters, now, limits, out) {
-            let decompresses = queue.decompresses;
-            drop(queue);
-            if decompresses {
-                self.compress(&mut out[start..]);
-            }
+        let Err(mut queue) = self.take(now, limits, out) else {
             return Poll::Ready(Batch::More);
-        }
+        };
         if queue.closed {
             return Poll::Ready(Batch::Closed);
         }
@@ -140,9 +133,28 @@ impl Egress {
     /// Like [`poll_batch`](Self::poll_batch), for one who does not wait.
     pub fn take_batch(&self, now: Instant, limits: BatchLimits) -> Vec<Outgoing> {
         let mut out = Vec::new();
-        let mut cx = Context::from_waker(Waker::noop());
-        let _ = self.poll_batch(&mut cx, now, limits, &mut out);
+        drop(self.take(now, limits, &mut out));
         out
+    }
+
+    /// Appends what waits; the queue, still locked, if that is nothing.
+    fn take(
+        &self,
+        now: Instant,
+        limits: BatchLimits,
+        out: &mut Vec<Outgoing>,
+    ) -> Result<(), MutexGuard<'_, Queue>> {
+        let start = out.len();
+        let mut queue = self.queue.lock();
+        if !queue.pop_into(&self.config, &self.counters, now, limits, out) {
+            return Err(queue);
+        }
+        let decompresses = queue.decompresses;
+        drop(queue);
+        if decompresses {
+            self.compress(&mut out[start..]);
+        }
+        Ok(())
     }
 
     /// Puts compressed ones in the place of large control messages, which stand first. In the

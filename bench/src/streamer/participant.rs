@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result};
 use serde_json::Value;
 use tokio::{
-    sync::mpsc::{UnboundedReceiver, unbounded_channel},
+    sync::mpsc::{Receiver, channel},
     time,
 };
 
@@ -24,8 +24,11 @@ pub(super) const MEETING: &str = "bench";
 /// Ended with the figure.
 pub(super) struct Participant {
     child: Child,
-    told: UnboundedReceiver<Value>,
+    told: Receiver<Value>,
 }
+
+/// Events of a program that are kept for who asks.
+const EVENTS: usize = 1024;
 
 impl Participant {
     /// Starts a command, and waits until it has joined.
@@ -45,12 +48,13 @@ impl Participant {
             .spawn()
             .context("videocall-cli")?;
         let lines = BufReader::new(child.stderr.take().context("no errors")?).lines();
-        let (tell, told) = unbounded_channel();
+        let (tell, told) = channel(EVENTS);
         // Read on in any case, or the program would wait for room in the pipe.
         thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 match serde_json::from_str(&line) {
-                    Ok(event) => drop(tell.send(event)),
+                    // Nobody may wait for it: then it is lost, and not the program held up.
+                    Ok(event) => drop(tell.try_send(event)),
                     Err(_) => eprintln!("{line}"),
                 }
             }
