@@ -58,6 +58,7 @@ describe('a server that takes no guests', () => {
       await person.open(server, transport, { query: `?transport=${transport}` });
       await person.page.getByTestId('prejoin-join').click();
       const error = person.page.getByTestId('error-state');
+      await error.getByRole('heading', { name: 'You could not join' }).waitFor();
       await error.getByText('The server does not let you in.').waitFor();
       await error.getByText('guests are not allowed on this server').waitFor();
       assert.equal(await person.page.getByTestId('reconnecting-banner').count(), 0);

@@ -303,6 +303,7 @@ impl CallPage {
                     Connection::Connected { session_id, .. } => self.own_session = *session_id,
                     Connection::Closed { code, text } => {
                         let why = Why::Closed {
+                            admitted: self.own_session != 0,
                             code: *code,
                             text: text.clone(),
                         };

@@ -10,8 +10,12 @@ use super::{chrome::Frame, use_app};
 pub(crate) enum Why {
     /// By choice.
     Left,
-    /// The server ended it.
-    Closed { code: Option<u32>, text: String },
+    /// The server ended it, or did not let the person in.
+    Closed {
+        admitted: bool,
+        code: Option<u32>,
+        text: String,
+    },
     /// It could not begin.
     Failed(String),
 }
@@ -29,12 +33,20 @@ pub(crate) fn LeftPage(props: &LeftProps) -> Html {
     let (title, detail, test_id) = match &props.why {
         Why::Left => (texts.left, None, "left-page"),
         Why::Failed(text) => (
-            texts.ended,
+            texts.not_joined,
             Some((texts.reason_other, Some(text.as_str()))),
             "error-state",
         ),
-        Why::Closed { code, text } => (
-            texts.ended,
+        Why::Closed {
+            admitted,
+            code,
+            text,
+        } => (
+            if *admitted {
+                texts.ended
+            } else {
+                texts.not_joined
+            },
             Some((reason::words(*code, texts), reason::detail(*code, text))),
             "error-state",
         ),

@@ -60,6 +60,7 @@ pub(super) static TEXTS: Texts = Texts {
     rejoin: "Join again",
     home: "Start page",
     ended: "You are no longer in the meeting",
+    not_joined: "You could not join",
     reason_unauthorized: "The server does not let you in.",
     reason_removed: "A host removed you from the meeting.",
     reason_meeting_ended: "A host ended the meeting.",

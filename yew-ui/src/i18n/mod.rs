@@ -213,6 +213,8 @@ texts! {
     home,
     /// Heading: "You are no longer in the meeting"
     ended,
+    /// Heading: "You could not join"
+    not_joined,
     /// Error: "The server does not let you in."
     reason_unauthorized,
     /// Error: "A host removed you from the meeting."

@@ -60,6 +60,7 @@ pub(super) static TEXTS: Texts = Texts {
     rejoin: "Войти снова",
     home: "На главную",
     ended: "Вы больше не на встрече",
+    not_joined: "Войти не удалось",
     reason_unauthorized: "Сервер вас не пускает.",
     reason_removed: "Организатор удалил вас из встречи.",
     reason_meeting_ended: "Организатор завершил встречу.",

@@ -61,6 +61,7 @@ pub(super) static TEXTS: Texts = Texts {
     rejoin: "เข้าร่วมอีกครั้ง",
     home: "หน้าแรก",
     ended: "คุณไม่ได้อยู่ในการประชุมแล้ว",
+    not_joined: "เข้าร่วมไม่สำเร็จ",
     reason_unauthorized: "เซิร์ฟเวอร์ไม่อนุญาตให้เข้า",
     reason_removed: "ผู้จัดนำคุณออกจากการประชุม",
     reason_meeting_ended: "ผู้จัดจบการประชุมแล้ว",
