@@ -97,14 +97,14 @@ impl Recording {
                 next = participant.next() => match next? {
                     Next::Event(Event::Media(packet)) => {
                         if !left {
-                            self.take(packet, &handle.roster());
+                            self.take(packet);
                         }
                     }
                     Next::Event(event) => self.happened(&event),
                     Next::Over => return Ok(()),
                 },
                 _ = tick.tick() => {
-                    for (session, kind) in self.write()? {
+                    for (session, kind) in self.write(&handle.roster())? {
                         let _ = handle.request_keyframe(session, kind).await;
                     }
                 }
@@ -141,7 +141,7 @@ impl Recording {
         }
     }
 
-    fn take(&mut self, packet: MediaIn, roster: &[Person]) {
+    fn take(&mut self, packet: MediaIn) {
         let now = self.clock.elapsed();
         if let Some(composed) = &self.composed {
             composed.take(now, packet.clone());
@@ -156,12 +156,7 @@ impl Recording {
                 }
                 return;
             }
-            let known = roster
-                .iter()
-                .find(|person| person.session_id == packet.session.get());
-            let name = known.map_or("participant", |person| &person.display_name);
-            let part = Part::new(&self.folder, name, key, now);
-            self.parts.insert(key, part);
+            self.parts.insert(key, Part::new(&self.folder, key, now));
         }
         if let Some(part) = self.parts.get_mut(&key) {
             part.take(now, packet);
@@ -169,11 +164,12 @@ impl Recording {
     }
 
     /// Writes what is in order; gives the streams that a keyframe is needed of.
-    fn write(&mut self) -> Result<Vec<(SessionId, MediaKind)>, Failure> {
+    fn write(&mut self, roster: &[Person]) -> Result<Vec<(SessionId, MediaKind)>, Failure> {
         let now = self.clock.elapsed();
         let mut keyframes = Vec::new();
         for ((session, _), part) in &mut self.parts {
-            let begun = part.write(now)?;
+            let known = roster.iter().find(|it| it.session_id == session.get());
+            let begun = part.write(now, known.map(|person| &*person.display_name))?;
             if begun {
                 let figures = json!({ "name": part.name(), "file": part.file() });
                 self.progress.tell("recording", &figures);

@@ -26,6 +26,10 @@ use crate::{exit::Failure, pictures};
 
 /// How long a picture is waited for until a file with sound alone is begun.
 const PICTURE_PATIENCE: Duration = Duration::from_secs(3);
+/// Media may come before it is told whose it is: so long is a name waited for.
+const NAME_PATIENCE: Duration = Duration::from_secs(2);
+/// Of whom nothing is told.
+const NAMELESS: &str = "participant";
 /// A session that was lost comes back within this time or as another.
 const OVER: Duration = Duration::from_secs(30);
 /// Packets of sound that wait for the first picture at most.
@@ -35,9 +39,10 @@ const NAMES: u32 = 1000;
 
 /// What goes into one file, or into several where a picture begins late or changes its codec.
 pub(super) struct Part {
-    name: String,
+    /// Of whom the media is, once that is told.
+    name: Option<String>,
     folder: PathBuf,
-    stem: String,
+    key: Key,
     picture: MediaKind,
     video: VideoBuffer,
     audio: AudioBuffer,
@@ -64,14 +69,12 @@ pub(super) fn create(path: &Path) -> std::io::Result<File> {
 }
 
 impl Part {
-    pub(super) fn new(folder: &Path, name: &str, key: Key, since: Duration) -> Self {
-        let (session, is_screen) = key;
-        let kind = if is_screen { "-screen" } else { "" };
+    pub(super) fn new(folder: &Path, key: Key, since: Duration) -> Self {
         Self {
-            name: name.to_owned(),
+            name: None,
             folder: folder.to_owned(),
-            stem: format!("{}-{}{kind}", file_name(name), session.get()),
-            picture: if is_screen {
+            key,
+            picture: if key.1 {
                 MediaKind::Screen
             } else {
                 MediaKind::Video
@@ -87,7 +90,14 @@ impl Part {
     }
 
     pub(super) fn name(&self) -> &str {
-        &self.name
+        self.name.as_deref().unwrap_or(NAMELESS)
+    }
+
+    /// Of a file, without what tells several apart.
+    fn stem(&self) -> String {
+        let (session, is_screen) = self.key;
+        let kind = if is_screen { "-screen" } else { "" };
+        format!("{}-{}{kind}", file_name(self.name()), session.get())
     }
 
     /// The file that is being written.
@@ -120,8 +130,14 @@ impl Part {
         self.video.wants_keyframe(now).then_some(self.picture)
     }
 
-    /// Writes what is in order; tells whether a file was begun.
-    pub(super) fn write(&mut self, now: Duration) -> Result<bool, Failure> {
+    /// Writes what is in order, of one who is known by that name; tells whether a file was begun.
+    pub(super) fn write(&mut self, now: Duration, known: Option<&str>) -> Result<bool, Failure> {
+        if self.name.is_none() {
+            self.name = known.map(str::to_owned);
+            if self.name.is_none() && now < self.since + NAME_PATIENCE {
+                return Ok(false);
+            }
+        }
         let mut begun = false;
         while let Some(frame) = self.video.pop(now) {
             begun |= self.write_picture(&frame)?;
@@ -207,7 +223,7 @@ impl Part {
             } else {
                 String::new()
             };
-            self.path = self.folder.join(format!("{}{suffix}.webm", self.stem));
+            self.path = self.folder.join(format!("{}{suffix}.webm", self.stem()));
             match create(&self.path) {
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
                 created => return created.map_err(|error| failure(&self.path, error)),
@@ -227,7 +243,8 @@ impl Part {
 
     /// Ends the file; `false` if there is none.
     pub(super) fn finish(&mut self, now: Duration) -> Result<bool, Failure> {
-        let written = self.write(now);
+        let name = self.name().to_owned();
+        let written = self.write(now, Some(&name));
         let closed = self.close();
         written.and(closed)
     }
@@ -260,10 +277,44 @@ mod tests {
     }
 
     #[test]
+    fn media_that_comes_before_it_is_told_whose_it_is_gets_their_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let session = videocall_types::ids::SessionId::new(5).unwrap();
+        for (known, file) in [(Some("Ann"), "Ann-5.webm"), (None, "participant-5.webm")] {
+            let mut part = Part::new(folder.path(), (session, false), Duration::ZERO);
+            let routing = videocall_types::view::Routing {
+                kind: MediaKind::Audio,
+                stream_id: 1,
+                spatial: 0,
+                temporal: 0,
+                keyframe: false,
+                depends_back: 0,
+                frame_number: 1,
+                capture_us: 1,
+                audio_level: 30,
+                encrypted: false,
+            };
+            let payload = MediaPacket::default().encode_to_vec().into();
+            part.take(
+                Duration::ZERO,
+                MediaIn {
+                    session,
+                    routing,
+                    payload,
+                },
+            );
+            assert!(!part.write(Duration::ZERO, None).unwrap());
+            assert!(part.write(PICTURE_PATIENCE, known).unwrap());
+            assert_eq!(part.path, folder.path().join(file));
+        }
+    }
+
+    #[test]
     fn no_file_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let session = videocall_types::ids::SessionId::new(5).unwrap();
-        let mut part = Part::new(folder.path(), "Ann", (session, true), Duration::ZERO);
+        let mut part = Part::new(folder.path(), (session, true), Duration::ZERO);
+        part.name = Some("Ann".to_owned());
         for name in ["Ann-5-screen.webm", "Ann-5-screen-2.webm"] {
             part.create().unwrap();
             assert_eq!(part.path, folder.path().join(name));

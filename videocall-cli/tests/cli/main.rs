@@ -7,6 +7,8 @@ mod ends;
 mod inputs;
 mod pattern;
 mod record;
+#[path = "../support/mod.rs"]
+mod server;
 mod settings;
 mod support;
 mod tokens;

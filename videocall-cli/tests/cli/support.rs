@@ -3,7 +3,6 @@
 use std::{
     fs::File,
     io::{BufRead, BufReader},
-    net::{TcpListener, UdpSocket},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::mpsc,
@@ -19,21 +18,15 @@ use videocall_codec::{
     yuv::I420,
 };
 
+use crate::server;
+pub(crate) use crate::server::Running;
+
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 pub(crate) const RATE: usize = 48_000;
 
-/// A process that ends with its test.
-pub(crate) struct Running(pub(crate) Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
+/// A server, as the other tests start it, and how the program is run against it.
 pub(crate) struct Server {
-    _process: Running,
+    _server: server::Server,
     url: String,
 }
 
@@ -44,38 +37,11 @@ impl Server {
 
     /// With more settings.
     pub(crate) fn with(more: &[&str]) -> Self {
-        let free = || loop {
-            let port = TcpListener::bind("127.0.0.1:0")
-                .unwrap()
-                .local_addr()
-                .unwrap()
-                .port();
-            if UdpSocket::bind(("127.0.0.1", port)).is_ok() {
-                return port;
-            }
-        };
-        let (http, media) = (free(), free());
-        let program = Path::new(env!("CARGO_BIN_EXE_videocall-cli"));
-        let program = program.with_file_name("videocall-server");
-        assert!(
-            program.exists(),
-            "build it first: cargo build -p videocall-server"
-        );
-        // The page's own host, so that clients find both families.
-        let mut process = Command::new(program)
-            .args(["--http-listen", &format!("127.0.0.1:{http}")])
-            .args(["--webtransport-listen", &format!("127.0.0.1:{media}")])
-            .args(["--log", "off"])
-            .args(more)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let process = Running(process);
-        wait_for(lines, |line| line.starts_with("Open http").then_some(()));
+        let server = server::Server::start(more);
+        let url = format!("http://127.0.0.1:{}", server.port);
         Self {
-            _process: process,
-            url: format!("http://127.0.0.1:{http}"),
+            _server: server,
+            url,
         }
     }
 

@@ -74,15 +74,25 @@ pub(crate) fn StatisticsPanel(props: &StatisticsProps) -> Html {
 }
 
 fn received(of: &ReceiveStatistics, texts: &Texts) -> Html {
+    let impaired = if of.width > 0 {
+        texts.frozen
+    } else {
+        texts.concealed
+    };
     html! {
-        <tr>
-            <td>{ kind(&of.kind, texts) }</td>
-            <td>{ size(of.width, of.height) }</td>
-            <td>{ format!("{:.0}/s", of.fps) }</td><td>{ rate(of.bitrate_bps) }</td>
-            <td>{ milliseconds(Some(of.jitter_ms)) }</td><td>{ milliseconds(of.capture_to_display_ms) }</td>
-            <td title={texts.loss}>{ format!("−{}", of.lost) }</td>
-            <td title={if of.width > 0 { texts.frozen } else { texts.concealed }}>{ share(Some(of.impaired_share)) }</td>
-        </tr>
+        <>
+            <tr>
+                <td>{ kind(&of.kind, texts) }</td>
+                <td>{ size(of.width, of.height) }</td>
+                <td>{ format!("{:.0}/s", of.fps) }</td><td>{ rate(of.bitrate_bps) }</td>
+                <td>{ milliseconds(Some(of.jitter_ms)) }</td><td>{ milliseconds(of.capture_to_display_ms) }</td>
+            </tr>
+            <tr class="quiet">
+                <td colspan="6">
+                    { format!("{}: {} · {}: {}", texts.loss, of.lost, impaired, share(Some(of.impaired_share))) }
+                </td>
+            </tr>
+        </>
     }
 }
 

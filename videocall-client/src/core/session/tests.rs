@@ -1,7 +1,7 @@
 //! A session that is driven step by step.
 
 use super::*;
-use videocall_types::wire::{Compressed, LayerInfo, StreamInfo, Ticket, Warning};
+use videocall_types::wire::{Compressed, ForwardState, LayerInfo, StreamInfo, Ticket, Warning};
 
 fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
