@@ -5,7 +5,6 @@ use std::{fs, path::PathBuf, process::Command};
 
 use anyhow::{Context, Result, bail, ensure};
 
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 const COVERAGE: &str = "--cfg fuzzing -Cpasses=sancov-module -Ccodegen-units=1 \
     -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -14,7 +13,7 @@ const COVERAGE: &str = "--cfg fuzzing -Cpasses=sancov-module -Ccodegen-units=1 \
 
 /// Builds every target and runs each for `seconds`, or only `one` of them.
 pub(crate) fn run(seconds: u32, one: Option<&str>) -> Result<()> {
-    let root = PathBuf::from(ROOT);
+    let root = crate::web::root();
     let build_dir = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| root.join("target"), PathBuf::from)
         .join("fuzz");

@@ -1,15 +1,14 @@
 //! Generates the Rust code of the wire protocol, committed so that users need no generator.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use anyhow::{Context, Result, bail};
 
-const DIR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../videocall-types");
-
 /// Writes the generated modules, or with `check` compares them with what is committed.
 pub(crate) fn run(check: bool) -> Result<()> {
-    let proto_dir = Path::new(DIR).join("proto");
-    let committed = Path::new(DIR).join("src/generated");
+    let dir = crate::web::root().join("videocall-types");
+    let proto_dir = dir.join("proto");
+    let committed = dir.join("src/generated");
     let descriptors = protox::compile(["packet.proto", "bus.proto"], [&proto_dir])?;
 
     let out = if check {

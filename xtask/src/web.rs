@@ -39,8 +39,12 @@ const FEATURES: [&str; 7] = [
     "--enable-sign-ext",
 ];
 
+/// Of the checkout that the command was given in. Cargo says which, for several may share what is
+/// built, this program as well.
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    let own = std::env::var_os("CARGO_MANIFEST_DIR");
+    let built = || env!("CARGO_MANIFEST_DIR").into();
+    PathBuf::from(own.unwrap_or_else(built)).join("..")
 }
 
 /// Files by name, with `/` between folders.
