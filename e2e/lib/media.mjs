@@ -9,7 +9,9 @@ import { join } from 'node:path';
 
 export const WIDTH = 640;
 export const HEIGHT = 360;
+// A camera's, and one of three or more: all of their browsers share the processors of one machine.
 export const FPS = 30;
+export const FEW_FPS = 15;
 export const CELLS = 16;
 const SECONDS = 8;
 
@@ -20,11 +22,11 @@ export const PEOPLE = {
   cho: { name: 'Cho', rgb: [50, 70, 210], tone: 1130 },
 };
 
-export function mediaFor(person, directory) {
+export function mediaFor(person, fps, directory) {
   mkdirSync(directory, { recursive: true });
-  const video = join(directory, `${person.name}.y4m`);
+  const video = join(directory, `${person.name}-${fps}.y4m`);
   const audio = join(directory, `${person.name}.wav`);
-  writeVideo(video, person.rgb, person.noise);
+  writeVideo(video, person.rgb, fps, person.noise);
   writeTone(audio, person.tone);
   return { video, audio };
 }
@@ -38,15 +40,15 @@ function yuv([r, g, b]) {
   ].map(Math.round);
 }
 
-function writeVideo(path, rgb, noise = 0) {
+function writeVideo(path, rgb, fps, noise = 0) {
   const file = openSync(path, 'w');
-  writeSync(file, `YUV4MPEG2 W${WIDTH} H${HEIGHT} F${FPS}:1 Ip A1:1 C420jpeg\n`);
+  writeSync(file, `YUV4MPEG2 W${WIDTH} H${HEIGHT} F${fps}:1 Ip A1:1 C420jpeg\n`);
   const [y, u, v] = yuv(rgb);
   const chroma = (WIDTH / 2) * (HEIGHT / 2);
   const cell = WIDTH / CELLS;
   // Another part of it in each frame: a camera in the dark.
   const grain = noise && Buffer.alloc(WIDTH * HEIGHT + WIDTH ** 2).map(() => y + (Math.random() - 0.5) * 2 * noise);
-  for (let n = 0; n < SECONDS * FPS; n++) {
+  for (let n = 0; n < SECONDS * fps; n++) {
     const luma = grain ? Buffer.from(grain.subarray((n * 7919) % WIDTH ** 2)).subarray(0, WIDTH * HEIGHT) : Buffer.alloc(WIDTH * HEIGHT, y);
     const us = Buffer.alloc(chroma, u);
     const vs = Buffer.alloc(chroma, v);
@@ -58,7 +60,7 @@ function writeVideo(path, rgb, noise = 0) {
       }
     };
     for (let bit = 0; bit < CELLS; bit++) fill(bit * cell, 0, cell, 40, (n >> bit) & 1 ? 235 : 16);
-    fill((n * 8) % (WIDTH - 80), 200, 80, 80, 235);
+    fill((n * (240 / fps)) % (WIDTH - 80), 200, 80, 80, 235);
     writeSync(file, 'FRAME\n');
     for (const plane of [luma, us, vs]) writeSync(file, plane);
   }

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { chromium } from 'playwright-core';
-import { mediaFor } from './media.mjs';
+import { FPS, mediaFor } from './media.mjs';
 
 const ARTIFACTS = process.env.E2E_ARTIFACTS ?? resolve(import.meta.dirname, '../artifacts');
 const MEDIA = join(tmpdir(), `videocall-e2e-media-${process.pid}`);
@@ -18,9 +18,10 @@ const here = new Set();
 export class Person {
   // `files: false` leaves the browser its own fake devices. `sharing` is the title of the tab that is
   // chosen when a screen is shared; without it that is a screen that Chromium makes up.
-  static async start(who, { wrapper, viewport = { width: 960, height: 600 }, permissions = true, files = true, sharing, args = [], colorScheme = 'light' } = {}) {
-    if (!media.has(who)) media.set(who, mediaFor(who, MEDIA));
-    const { video, audio } = media.get(who);
+  static async start(who, { wrapper, viewport = { width: 960, height: 600 }, permissions = true, files = true, fps = FPS, sharing, args = [], colorScheme = 'light' } = {}) {
+    const key = JSON.stringify([who, fps]);
+    if (!media.has(key)) media.set(key, mediaFor(who, fps, MEDIA));
+    const { video, audio } = media.get(key);
     const person = new Person();
     here.add(person);
     person.who = who;

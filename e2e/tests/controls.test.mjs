@@ -1,7 +1,7 @@
 // What people do in a call: camera, microphone, screen, coming late, leaving.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { PEOPLE } from '../lib/media.mjs';
+import { FEW_FPS, PEOPLE } from '../lib/media.mjs';
 import { leaveAll, meet } from '../lib/meet.mjs';
 import { Server } from '../lib/processes.mjs';
 
@@ -12,7 +12,7 @@ describe('in a call', () => {
   let people = [];
   before(async () => {
     server = await Server.start();
-    people = await meet(server, 'controls', [ann, ben]);
+    people = await meet(server, 'controls', [ann, ben], { fps: FEW_FPS });
   });
   after(async () => {
     await leaveAll(people);
@@ -50,7 +50,7 @@ describe('in a call', () => {
   });
 
   test('who comes late sees and hears all, at once', async (t) => {
-    const [late] = await meet(server, 'controls', [cho]);
+    const [late] = await meet(server, 'controls', [cho], { fps: FEW_FPS });
     people.push(late);
     const [a, b] = people;
     for (const other of [a, b]) await late.sees(other);

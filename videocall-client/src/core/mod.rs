@@ -12,6 +12,7 @@ mod rendezvous;
 pub mod select;
 pub mod session;
 pub mod simulcast;
+pub mod timeline;
 pub mod timing;
 pub mod uplink;
 pub mod video;

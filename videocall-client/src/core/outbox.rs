@@ -152,6 +152,11 @@ impl Outbox {
         };
     }
 
+    /// Bits a second that may be sent, sound included.
+    pub fn uplink_bps(&self) -> u64 {
+        self.uplink.bps()
+    }
+
     /// Bits a second that pictures may take now.
     pub fn pictures_bps(&mut self, now: Duration) -> u64 {
         let sound = self.sound_sent.bps(now) as u64;

@@ -3,19 +3,29 @@
 //! The criterion is CoDel's (RFC 8289): a queue that never empties for a whole interval is a
 //! standing one, so the *shortest* wait of an interval counts, not the longest or the mean. A
 //! keyframe that takes its time, or a packet that is lost and sent again, says nothing; a path that
-//! carries less than is sent shows in every packet. `docs/decisions/uplink.md` tells why.
+//! carries less than is sent shows in every packet. A machine that has too much to do delays all
+//! packets as well, but not for long at a time: how long is learned, and borne. `docs/decisions/uplink.md`
+//! tells why.
 
-use std::time::Duration;
+use std::{cmp::Reverse, time::Duration};
 
 /// How long waits are gathered for a judgement.
 pub const INTERVAL: Duration = Duration::from_millis(250);
 /// A shortest wait that is longer than on the idle path by this much is a standing queue.
 const STANDING: Duration = Duration::from_millis(100);
 /// Intervals in a row with a standing queue until the rate is cut: a keyframe is forgiven.
-pub const PATIENCE: u32 = 2;
+pub const PATIENCE: u32 = 3;
 /// The same where an interval has only one wait to tell: one of a few must be short on an idle path,
 /// however busy a machine is.
 pub const PATIENCE_WITH_ONE: u32 = 4;
+/// Where queues went away by themselves, so many intervals more than that took are borne, and so
+/// many at most.
+const MORE_PATIENCE: u32 = 2;
+const MOST_PATIENCE: u32 = 8;
+/// How long the longest of these is remembered: once to twice this long.
+const RESTLESS: Duration = Duration::from_secs(30);
+/// Part of the rate from which on it is in use, so that what arrives tells the capacity.
+const IN_USE: f64 = 0.6;
 /// A queue that is still there so long after a cut is cut again.
 const DRAIN: Duration = Duration::from_secs(1);
 /// What is left of the measured capacity after a cut, so that the queue empties.
@@ -37,8 +47,18 @@ const QUIET: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs
 const SOON: Duration = Duration::from_secs(30);
 /// How long the idle path's wait is remembered: once to twice this long.
 const MEMORY: Duration = Duration::from_secs(15);
-/// Cuts in a row that shorten no wait until the wait is taken for the path's own.
-const IN_VAIN: u32 = 3;
+/// With the little that is sent after a cut a long queue gets shorter by more than this in
+/// [`DRAIN`].
+const SHORTER: Duration = Duration::from_millis(300);
+/// Part of what was sent that arrives where a path carries it, and part of what arrived before that
+/// a path with a queue goes on to carry.
+const ALL: f64 = 0.85;
+const STILL: f64 = 0.8;
+/// A wait that is not of our making is borne, and as much again by a quarter; but sound that waits
+/// for longer than the second of these is of no use.
+const BORNE: f64 = 1.25;
+const MOST_BORNE: Duration = Duration::from_millis(400);
+const UNBEARABLE: Duration = Duration::from_millis(800);
 
 /// What the uplink carries. Tell it what happens, and call [`tick`](Self::tick) each
 /// [`INTERVAL`].
@@ -49,13 +69,17 @@ pub struct Uplink {
     found: Option<f64>,
     judged: Duration,
     shortest: Option<Duration>,
-    idle: Idle,
+    /// The shortest waits: those of the path without a queue.
+    idle: Recent<Reverse<Duration>>,
     standing: u32,
     patience: u32,
+    /// Intervals that queues lasted which went away by themselves.
+    passing: Recent<u32>,
     draining: bool,
     cut: Option<Cut>,
     quiet_until: Duration,
-    in_vain: u32,
+    /// Waits that are not of our making.
+    borne: Recent<Duration>,
     sent: Meter,
     delivered: Meter,
 }
@@ -67,6 +91,11 @@ struct Cut {
     /// How many came soon after each other.
     row: u32,
     wait: Duration,
+    /// Bytes that were sent and delivered until then, and bits a second that were delivered.
+    totals: (u64, u64),
+    delivered: f64,
+    /// Rate and capacity before the first of those that follow each other at once.
+    before: (f64, Option<f64>),
 }
 
 impl Default for Uplink {
@@ -76,13 +105,14 @@ impl Default for Uplink {
             found: None,
             judged: Duration::ZERO,
             shortest: None,
-            idle: Idle::default(),
+            idle: Recent::new(MEMORY),
             standing: 0,
             patience: PATIENCE,
+            passing: Recent::new(RESTLESS),
             draining: false,
             cut: None,
             quiet_until: Duration::ZERO,
-            in_vain: 0,
+            borne: Recent::new(MEMORY),
             sent: Meter::default(),
             delivered: Meter::default(),
         }
@@ -120,7 +150,7 @@ impl Uplink {
 
     /// Something took so long from being handed over until it was acknowledged.
     pub fn waited(&mut self, now: Duration, wait: Duration) {
-        self.idle.note(now, wait);
+        self.idle.note(now, Reverse(wait));
         self.shortest = Some(self.shortest.map_or(wait, |shortest| shortest.min(wait)));
     }
 
@@ -132,44 +162,73 @@ impl Uplink {
             return;
         }
         self.judged = now;
-        let idle = self.idle.wait();
+        let idle = self
+            .idle
+            .most(now)
+            .map_or(Duration::ZERO, |Reverse(wait)| wait);
         // What is not through yet counts only where nothing else came through.
-        let shortest = self.shortest.take().or(unanswered);
+        let through = self.shortest.take();
+        let shortest = through.or(unanswered);
         let excess = shortest.map(|wait| wait.saturating_sub(idle));
         let wait = excess.max(queued).unwrap_or_default();
-        if wait > STANDING {
+        let borne = self.borne.most(now).unwrap_or_default();
+        if wait > STANDING.max(borne) {
             self.standing += 1;
-            self.congested(now, wait);
+            self.congested(now, wait, through.is_some());
         } else {
+            if self.standing > 0 && !self.draining {
+                self.passing.note(now, self.standing);
+            }
             self.standing = 0;
-            self.in_vain = 0;
             self.draining = false;
             self.grow(now);
         }
     }
 
-    fn congested(&mut self, now: Duration, wait: Duration) {
-        if self.standing < self.patience {
+    /// How many intervals with a standing queue are borne.
+    fn patience(&mut self, now: Duration) -> u32 {
+        let passing = self
+            .passing
+            .most(now)
+            .map_or(0, |most| most + MORE_PATIENCE);
+        self.patience.max(passing.min(MOST_PATIENCE))
+    }
+
+    /// `through`: something arrived meanwhile; of a path where nothing does the capacity is not known.
+    fn congested(&mut self, now: Duration, wait: Duration, through: bool) {
+        let patience = if wait < UNBEARABLE {
+            self.patience(now)
+        } else {
+            self.patience
+        };
+        if !self.draining && self.standing < patience {
             return;
         }
         if self.draining && self.cut.is_some_and(|cut| now < cut.at + DRAIN) {
             return;
         }
-        if let Some(cut) = self.cut.filter(|_| self.draining) {
-            // A queue gets longer or shorter meanwhile; only a path's own wait stays as it is.
-            let same = wait >= cut.wait.mul_f64(0.85) && wait <= cut.wait.mul_f64(1.15);
-            self.in_vain = if same { self.in_vain + 1 } else { 0 };
-        }
-        if self.in_vain >= IN_VAIN {
-            // Less from us makes no difference: the path is longer now, or others fill it.
-            self.idle.forget();
-            self.in_vain = 0;
+        if let Some(cut) = self.cut.filter(|_| self.draining)
+            && self.is_in_vain(now, &cut, wait)
+        {
+            // The machine has too much to do, the path is longer now, or others fill it.
+            (self.rate, self.found) = cut.before;
+            self.borne.note(now, wait.mul_f64(BORNE).min(MOST_BORNE));
+            self.passing.note(now, self.standing);
             self.standing = 0;
             self.draining = false;
             return;
         }
-        let capacity = self.delivered.bps(now).clamp(self.rate / 2.0, self.rate);
-        self.found = Some(capacity);
+        let before = match self.cut {
+            Some(cut) if self.draining => cut.before,
+            _ => (self.rate, self.found),
+        };
+        let (sent, delivered) = (self.sent.bps(now), self.delivered.bps(now));
+        // Only less than is sent makes a difference.
+        let most = self.rate.min(sent.max(FLOOR_BPS));
+        let capacity = delivered.clamp(most / 2.0, most);
+        if through && sent >= self.bps() as f64 * IN_USE {
+            self.found = Some(capacity);
+        }
         self.rate = (capacity * CUT).max(FLOOR_BPS);
         self.draining = true;
         let row = match self.cut {
@@ -177,8 +236,27 @@ impl Uplink {
             Some(cut) if now < cut.at + SOON => cut.row + 1,
             _ => 0,
         };
-        self.cut = Some(Cut { at: now, row, wait });
+        self.cut = Some(Cut {
+            at: now,
+            row,
+            wait,
+            totals: (self.sent.total, self.delivered.total),
+            delivered,
+            before,
+        });
         self.quiet_until = now + (QUIET.0 * (1 << row.min(6))).min(QUIET.1);
+    }
+
+    /// Whether less was sent since a cut, and yet what waits waits as long. A queue keeps its path
+    /// busy: as much is delivered as before, however little is sent.
+    fn is_in_vain(&self, now: Duration, cut: &Cut, wait: Duration) -> bool {
+        let sent = (self.sent.total - cut.totals.0) as f64;
+        let delivered = (self.delivered.total - cut.totals.1) as f64;
+        let bps = delivered * 8.0 / now.saturating_sub(cut.at).as_secs_f64();
+        delivered >= sent * ALL
+            && bps < cut.delivered * STILL
+            && wait + SHORTER > cut.wait
+            && wait < UNBEARABLE
     }
 
     fn grow(&mut self, now: Duration) {
@@ -193,7 +271,7 @@ impl Uplink {
             (None, _) => 1.25,
         };
         // A rate that is not used is not proven; some more is, since layers come in steps.
-        let proven = if sent >= self.rate * 0.6 {
+        let proven = if sent >= self.rate * IN_USE {
             CEILING_BPS
         } else if self.found.is_none() {
             (sent * 2.5).max(FIRST_BPS)
@@ -205,36 +283,48 @@ impl Uplink {
     }
 }
 
-/// The shortest wait of the last while: that of the path without a queue.
-#[derive(Clone, Debug, Default)]
-struct Idle {
+/// The largest value of the last while: once to twice as long as `memory`.
+#[derive(Clone, Debug)]
+struct Recent<T> {
+    memory: Duration,
     since: Duration,
-    now: Option<Duration>,
-    before: Option<Duration>,
+    now: Option<T>,
+    before: Option<T>,
 }
 
-impl Idle {
-    fn note(&mut self, now: Duration, wait: Duration) {
-        if now >= self.since + MEMORY {
-            self.since = now;
-            self.before = self.now.take();
+impl<T: Ord + Copy> Recent<T> {
+    fn new(memory: Duration) -> Self {
+        Self {
+            memory,
+            since: Duration::ZERO,
+            now: None,
+            before: None,
         }
-        self.now = Some(self.now.map_or(wait, |shortest| shortest.min(wait)));
     }
 
-    fn wait(&self) -> Duration {
-        let both = self.now.into_iter().chain(self.before);
-        both.min().unwrap_or_default()
+    fn note(&mut self, now: Duration, value: T) {
+        self.advance(now);
+        self.now = self.now.max(Some(value));
     }
 
-    fn forget(&mut self) {
-        (self.now, self.before) = (None, None);
+    fn most(&mut self, now: Duration) -> Option<T> {
+        self.advance(now);
+        self.now.max(self.before)
+    }
+
+    fn advance(&mut self, now: Duration) {
+        if now >= self.since + self.memory {
+            let forgotten = now >= self.since + 2 * self.memory;
+            self.before = self.now.take().filter(|_| !forgotten);
+            self.since = now;
+        }
     }
 }
 
 /// Bits a second over the last half of a second, in tenths.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Meter {
+    total: u64,
     tenth: u64,
     bytes: [usize; Self::TENTHS],
 }
@@ -244,6 +334,7 @@ impl Meter {
 
     pub(crate) fn add(&mut self, now: Duration, bytes: usize) {
         self.advance(now);
+        self.total += bytes as u64;
         self.bytes[self.tenth as usize % Self::TENTHS] += bytes;
     }
 

@@ -280,6 +280,11 @@ pub struct Statistics {
     pub sent_bps: f64,
     /// Bits per second received.
     pub received_bps: f64,
+    /// Bits per second that the way to the server is thought to carry.
+    pub uplink_bps: f64,
+    /// Steps that are left out because the machine encodes no more: a layer each, then every second
+    /// picture.
+    pub left_out: u8,
     /// Share of the time in which pictures stood still, of all since joining; `None` before any.
     pub frozen_share: Option<f64>,
     /// Share of the sound that was made up, of all since joining; `None` before any.

@@ -20,6 +20,8 @@ struct Path {
     next_frame: Duration,
     /// Longest wait of the last second of each run.
     longest: Duration,
+    /// The machine does nothing until then.
+    stalled: Duration,
 }
 
 impl Path {
@@ -33,6 +35,7 @@ impl Path {
             queue: Default::default(),
             next_frame: Duration::ZERO,
             longest: Duration::ZERO,
+            stalled: Duration::ZERO,
         }
     }
 
@@ -42,11 +45,23 @@ impl Path {
         while self.now < end {
             self.now += STEP;
             self.send();
-            self.carry();
+            if self.now >= self.stalled {
+                self.carry();
+            }
             let oldest = self.queue.front().map(|(at, ..)| self.now - *at);
             self.uplink.tick(self.now, None, oldest);
         }
         self.uplink.bps() as f64
+    }
+
+    /// Runs in a machine that stalls for `stall` out of each `every`.
+    fn run_in_stalls(&mut self, seconds: f64, every: f64, stall: impl Fn(u32) -> f64) -> f64 {
+        let mut lowest = f64::MAX;
+        for n in 0..(seconds / every) as u32 {
+            self.stalled = self.now + Duration::from_secs_f64(stall(n));
+            lowest = self.run(every).min(lowest);
+        }
+        lowest
     }
 
     fn send(&mut self) {
@@ -102,6 +117,32 @@ fn a_keyframe_and_a_lost_packet_are_forgiven() {
         path.run(3.0);
     }
     assert!(path.uplink.bps() >= before);
+}
+
+#[test]
+fn a_machine_with_too_much_to_do_is_no_narrow_path() {
+    // Of what a still picture takes, and of all that may be sent.
+    for most in [110_000.0, 2_500_000.0] {
+        let mut path = Path::new(50_000_000.0, 2);
+        path.most = most;
+        path.run(5.0);
+        let before = path.uplink.bps() as f64;
+        let stalls = |n: u32| 0.3 + 0.1 * f64::from(n % 5);
+        let lowest = path.run_in_stalls(60.0, 1.3, stalls);
+        assert!(lowest >= before, "{lowest} of {before}");
+    }
+}
+
+#[test]
+fn a_stall_that_is_too_long_to_be_borne_is_made_good_where_little_is_sent() {
+    let mut path = Path::new(50_000_000.0, 2);
+    path.most = 110_000.0;
+    path.run(5.0);
+    let before = path.uplink.bps();
+    path.run_in_stalls(3.0, 3.0, |_| 2.5);
+    assert!(path.uplink.bps() < before, "it was cut");
+    path.run(6.0);
+    assert_eq!(path.uplink.bps(), before);
 }
 
 #[test]

@@ -16,7 +16,10 @@ use super::{
     pump,
     track::{CaptureClock, Track},
 };
-use crate::web::protocol::{PublishStatistics, Source};
+use crate::{
+    core::timeline::Timeline,
+    web::protocol::{PublishStatistics, Source},
+};
 
 /// A packet this short says that there is silence (discontinuous transmission).
 const SILENCE_BYTES: usize = 3;
@@ -46,6 +49,7 @@ struct Encoder {
     encoder: AudioEncoder,
     channels: u32,
     sample_rate: f64,
+    timeline: Timeline,
     _output: Later<Closure<dyn FnMut(Chunk, JsValue)>>,
     _error: Later<Closure<dyn FnMut(JsValue)>>,
 }
@@ -147,12 +151,10 @@ impl AudioPublisher {
             .sum();
         self.energy.0 += sum;
         self.energy.1 += samples.len() as u32;
-        if let Some(Encoder { encoder, .. }) = &self.encoder
-            && encoder.encode_queue_size() < QUEUE
-            && let Some(data) = with_timestamp(data, &samples, sample_rate, capture_us)
+        if let Some(encoder) = &mut self.encoder
+            && encoder.encoder.encode_queue_size() < QUEUE
         {
-            let _ = encoder.encode(&data);
-            data.close();
+            encoder.encode(&samples, capture_us);
         }
         (sum / samples.len().max(1) as f64).sqrt() as f32
     }
@@ -201,29 +203,6 @@ fn samples_of(data: &AudioData) -> Vec<f32> {
         }
     }
     sum
-}
-
-/// The sound as one channel with the capture time as its timestamp.
-fn with_timestamp(
-    data: &AudioData,
-    samples: &[f32],
-    sample_rate: f64,
-    capture_us: u64,
-) -> Option<AudioData> {
-    let constructor = js::get(&js_sys::global(), "AudioData");
-    let constructor: &js_sys::Function = constructor.dyn_ref()?;
-    let init = js::object([
-        ("format", "f32-planar".into()),
-        ("sampleRate", sample_rate.into()),
-        ("numberOfFrames", data.number_of_frames().into()),
-        ("numberOfChannels", 1.into()),
-        ("timestamp", (capture_us as f64).into()),
-        ("data", Float32Array::from(samples).into()),
-    ]);
-    let arguments = js_sys::Array::of1(&init);
-    js_sys::Reflect::construct(constructor, &arguments)
-        .ok()
-        .map(JsCast::unchecked_into)
 }
 
 impl Encoder {
@@ -281,11 +260,36 @@ impl Encoder {
             encoder,
             channels,
             sample_rate,
+            timeline: Timeline::default(),
             _output: Later::new(output),
             _error: Later::new(error),
         };
         made.encoder.configure(&config).ok()?;
         Some(made)
+    }
+
+    /// Encodes sound of one channel.
+    fn encode(&mut self, samples: &[f32], capture_us: u64) {
+        let frames = samples.len() as u32;
+        let timestamp = self.timeline.give(capture_us, frames, self.sample_rate);
+        let constructor = js::get(&js_sys::global(), "AudioData");
+        let Some(constructor) = constructor.dyn_ref::<js_sys::Function>() else {
+            return;
+        };
+        let init = js::object([
+            ("format", "f32-planar".into()),
+            ("sampleRate", self.sample_rate.into()),
+            ("numberOfFrames", frames.into()),
+            ("numberOfChannels", 1.into()),
+            ("timestamp", (timestamp as f64).into()),
+            ("data", Float32Array::from(samples).into()),
+        ]);
+        let arguments = js_sys::Array::of1(&init);
+        if let Ok(data) = js_sys::Reflect::construct(constructor, &arguments) {
+            let data: AudioData = data.unchecked_into();
+            let _ = self.encoder.encode(&data);
+            data.close();
+        }
     }
 }
 
@@ -294,6 +298,11 @@ fn send(engine: &mut Engine, source: Source, chunk: &Chunk) {
         return;
     };
     let Some(data) = js::chunk_bytes(chunk) else {
+        return;
+    };
+    let encoder = sound.encoder.as_mut();
+    let captured = encoder.and_then(|encoder| encoder.timeline.capture_us(chunk.timestamp()));
+    let Some(capture_us) = captured else {
         return;
     };
     let Some((frame_number, audio_level)) = sound.next_packet(data.len()) else {
@@ -307,7 +316,7 @@ fn send(engine: &mut Engine, source: Source, chunk: &Chunk) {
         keyframe: false,
         depends_back: 0,
         frame_number,
-        capture_us: chunk.timestamp() as u64,
+        capture_us,
         audio_level,
         encrypted: false,
     };
@@ -315,7 +324,7 @@ fn send(engine: &mut Engine, source: Source, chunk: &Chunk) {
         media_type: source.kind().media_type().into(),
         data: Bytes::from(data),
         frame_type: "key".to_owned(),
-        timestamp: chunk.timestamp(),
+        timestamp: capture_us as f64,
         duration: 20_000.0,
         audio_metadata: Some(AudioMetadata {
             audio_format: "opus".to_owned(),

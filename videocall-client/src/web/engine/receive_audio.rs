@@ -1,6 +1,10 @@
 //! The sound of one participant on its way in.
 
-use std::{cell::RefCell, rc::Weak, time::Duration};
+use std::{
+    cell::RefCell,
+    rc::{Rc, Weak},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use js_sys::{Float32Array, Uint8Array};
@@ -13,7 +17,7 @@ use super::{
     receive_video::share,
 };
 use crate::{
-    core::{audio::AudioBuffer, reception::Figures as Received},
+    core::{audio::AudioBuffer, reception::Figures as Received, timeline::Timeline},
     web::protocol::ReceiveStatistics,
 };
 
@@ -39,6 +43,7 @@ pub(super) struct AudioReceiver {
 
 struct Decoder {
     decoder: AudioDecoder,
+    timeline: Rc<RefCell<Timeline>>,
     _output: Later<Closure<dyn FnMut(JsValue)>>,
     _error: Later<Closure<dyn FnMut(JsValue)>>,
 }
@@ -92,12 +97,17 @@ impl AudioReceiver {
         if self.decoder.is_none() {
             self.decoder = Decoder::new(&self.engine, self.key, self.slot);
         }
-        let Some(Decoder { decoder, .. }) = &self.decoder else {
+        let Some(Decoder {
+            decoder, timeline, ..
+        }) = &self.decoder
+        else {
             return;
         };
+        let samples = PACKET.as_millis() as u32 * 48;
+        let timestamp = timeline.borrow_mut().give(capture_us, samples, 48_000.0);
         let chunk = EncodedAudioChunk::new(&js::object([
             ("type", "key".into()),
-            ("timestamp", (capture_us as f64).into()),
+            ("timestamp", (timestamp as f64).into()),
             ("duration", 20_000.into()),
             ("data", Uint8Array::from(&data[..]).into()),
         ]));
@@ -154,11 +164,13 @@ impl AudioReceiver {
 
 impl Decoder {
     fn new(engine: &Weak<RefCell<Engine>>, key: (u64, MediaKind), slot: u32) -> Option<Self> {
+        let timeline = Rc::<RefCell<Timeline>>::default();
         let output = {
-            let engine = engine.clone();
+            let (engine, timeline) = (engine.clone(), timeline.clone());
             Closure::<dyn FnMut(JsValue)>::new(move |data: JsValue| {
                 let data: AudioData = data.unchecked_into();
-                if let Some(engine) = engine.upgrade() {
+                let captured = timeline.borrow_mut().capture_us(data.timestamp());
+                if let (Some(engine), Some(capture_us)) = (engine.upgrade(), captured) {
                     let samples = Float32Array::new_with_length(data.number_of_frames());
                     let options =
                         js::object([("planeIndex", 0.into()), ("format", "f32-planar".into())]);
@@ -166,7 +178,7 @@ impl Decoder {
                         engine
                             .borrow()
                             .voices
-                            .write(slot, data.timestamp(), &samples.to_vec());
+                            .write(slot, capture_us as f64, &samples.to_vec());
                     }
                 }
                 data.close();
@@ -191,6 +203,7 @@ impl Decoder {
         .ok()?;
         let made = Self {
             decoder,
+            timeline,
             _output: Later::new(output),
             _error: Later::new(error),
         };

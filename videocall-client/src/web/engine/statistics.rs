@@ -176,6 +176,8 @@ impl Engine {
             first_frame_ms: milliseconds(first, self.meter.joined),
             sent_bps: self.meter.shown.0,
             received_bps: self.meter.shown.1,
+            uplink_bps: self.outbox.uplink_bps() as f64,
+            left_out: self.machine.left_out(),
             publish,
             receive,
         }
