@@ -49,7 +49,8 @@ pub(crate) async fn run(
     let pictures = Pictures::new(connection);
     let mut path = Path::new(connection);
     loop {
-        let has_room = sent.has_room(&path) && sent.len() + writing.len() < STREAMS;
+        let waiting = writing.len();
+        let has_room = sent.has_room(&path, waiting);
         let room = if has_room {
             Room::Any
         } else {
@@ -59,7 +60,7 @@ pub(crate) async fn run(
             biased;
             Ok(stream) = &mut opened, if !opened.is_terminated() => control = Some(stream),
             Some(written) = writing.next() => sent.note(session, written),
-            () = sent.room(session, &path), if !has_room && !sent.is_empty() => {}
+            () = sent.room(session, &path, waiting), if !has_room && !sent.is_empty() => {}
             more = session.next_batch(room, &mut batch) => {
                 if !more {
                     // What was begun is brought to its end.
@@ -257,20 +258,17 @@ impl Sent {
         }
     }
 
-    fn len(&self) -> usize {
-        self.streams.len()
-    }
-
     fn is_empty(&self) -> bool {
         self.streams.is_empty()
     }
 
-    fn has_room(&self, path: &Path) -> bool {
-        self.len() < STREAMS && path.takes_more(self.bytes)
+    /// Whether there is room for another, beside so many that wait to be written.
+    fn has_room(&self, path: &Path, waiting: usize) -> bool {
+        self.streams.len() + waiting < STREAMS && path.takes_more(self.bytes)
     }
 
     /// Waits until one of them is acknowledged or stale, if there is no room before.
-    async fn room(&mut self, session: &Session, path: &Path) {
+    async fn room(&mut self, session: &Session, path: &Path, waiting: usize) {
         let bytes = &mut self.bytes;
         self.streams.retain(|(outgoing, stream)| {
             let waits = !is_acknowledged(stream);
@@ -279,7 +277,7 @@ impl Sent {
             }
             waits
         });
-        if !self.has_room(path)
+        if !self.has_room(path, waiting)
             && let Some((oldest, stream)) = self.streams.front_mut()
         {
             let _ = time::timeout_at(oldest.stale_after.into(), stream.stopped()).await;
