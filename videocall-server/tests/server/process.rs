@@ -43,18 +43,25 @@ impl Server {
         Self::start_on((free_port(), free_port()), args)
     }
 
+    /// With one thread for all that is asynchronous: a task that never yields holds up everything.
+    pub(crate) fn start_on_one_thread(args: &[&str]) -> Self {
+        let mut command = command(args);
+        command.env("TOKIO_WORKER_THREADS", "1");
+        Self::start_by(command, (free_port(), free_port()))
+    }
+
     /// On the ports of one that ended.
-    pub(crate) fn start_on((http, media): (u16, u16), args: &[&str]) -> Self {
+    pub(crate) fn start_on(ports: (u16, u16), args: &[&str]) -> Self {
+        Self::start_by(command(args), ports)
+    }
+
+    fn start_by(mut command: Command, (http, media): (u16, u16)) -> Self {
         let listen = [format!("127.0.0.1:{http}"), format!("127.0.0.1:{media}")];
-        let mut child = command(&[
-            "--http-listen",
-            &listen[0],
-            "--webtransport-listen",
-            &listen[1],
-        ])
-        .args(args)
-        .spawn()
-        .unwrap();
+        let mut child = command
+            .args(["--http-listen", &listen[0]])
+            .args(["--webtransport-listen", &listen[1]])
+            .spawn()
+            .unwrap();
         let stdout = child.stdout.take().unwrap();
         let stderr = child.stderr.take().unwrap();
         let (opened, open) = mpsc::channel();

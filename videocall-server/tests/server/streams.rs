@@ -1,14 +1,15 @@
 //! Limits of the streams of a WebTransport session. A WebSocket has one stream for all.
 
-use std::time::Duration;
+use std::{sync::Arc, sync::mpsc, thread, time::Duration};
 
 use tokio::time::timeout;
-use videocall_types::{close::CloseReason, ids::MediaKind};
-use wtransport::VarInt;
+use videocall_types::{close::CloseReason, ids::MediaKind, packet, wire::control};
+use wtransport::{ClientConfig, Endpoint, VarInt, quinn};
 
 use crate::{
     bad_input::Talk,
-    clients::{Client, Way},
+    clients::{Client, Way, hello},
+    process::Server,
     resume::PATIENCE,
 };
 
@@ -95,4 +96,65 @@ async fn streams_that_are_never_finished_are_bounded_together() {
     begins(&eve, 900_000, |stream| open.push(stream)).await;
     assert_eq!(eve.ended().await.0, CloseReason::RateLimitExceeded.code());
     talk.goes_on().await;
+}
+
+/// Somebody who joined, gives the server room for a few streams, and then does nothing any more: it
+/// does not even acknowledge what comes. Ends with this.
+struct Frozen {
+    _end: mpsc::Sender<()>,
+}
+
+impl Frozen {
+    fn join(url: String) -> Self {
+        let (end, ends) = mpsc::channel::<()>();
+        let (joined, is_joined) = mpsc::channel();
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            let connection = runtime.block_on(Self::connect(url));
+            joined.send(()).unwrap();
+            // Nothing runs in here meanwhile.
+            let _ = ends.recv();
+            drop(connection);
+        });
+        is_joined.recv_timeout(PATIENCE).expect("it joined");
+        Self { _end: end }
+    }
+
+    async fn connect(url: String) -> (wtransport::Connection, wtransport::SendStream) {
+        let mut config = ClientConfig::builder()
+            .with_bind_default()
+            .with_no_cert_validation()
+            .build();
+        let mut transport = quinn::TransportConfig::default();
+        transport.max_concurrent_uni_streams(quinn::VarInt::from_u32(13));
+        config
+            .quic_config_mut()
+            .transport_config(Arc::new(transport));
+        let endpoint = Endpoint::client(config).unwrap();
+        let connection = endpoint.connect(url).await.unwrap();
+        let (mut control, mut answers) = connection.open_bi().await.unwrap().await.unwrap();
+        let hello = packet::control(control::Message::Hello(hello()));
+        let length = (hello.len() as u32).to_be_bytes();
+        control.write_all(&length).await.unwrap();
+        control.write_all(&hello).await.unwrap();
+        answers.read_exact(&mut [0; 4]).await.unwrap();
+        (connection, control)
+    }
+}
+
+#[tokio::test]
+async fn who_takes_no_streams_and_acknowledges_nothing_holds_up_nobody() {
+    let server = Server::start_on_one_thread(&[]);
+    let mut ann = Client::join(&server, Way::WebSocket, "/lobby/ann/m").await;
+    let mut ben = Client::join(&server, Way::WebTransport, "/lobby/ben/m").await;
+    ann.sees(ben.session).await;
+    let _eve = Frozen::join(format!("https://127.0.0.1:{}/lobby/eve/m", server.media));
+    for number in 1..=100 {
+        let frame = ann.frame(MediaKind::Video, number, &[7; 200]);
+        ann.send(frame.clone()).await;
+        assert_eq!(ben.media().await, frame);
+    }
 }
