@@ -37,8 +37,9 @@ describe('a streamer without a browser', () => {
         const frames = await clocks();
         read = frames.filter((frame) => frame.clock);
         const steps = read.slice(1).map((frame, n) => frame.clock - read[n].clock);
-        assert.ok(steps.every((step) => step > 0), `time goes on: ${steps}`);
-        const smooth = steps.filter((step) => step <= 34).length >= steps.length * 0.8;
+        // A browser may say of the first picture twice that it is shown.
+        assert.ok(steps.every((step) => step >= 0), `time goes on: ${steps}`);
+        const smooth = steps.filter((step) => step > 0 && step <= 34).length >= steps.length * 0.8;
         return frames.length > 30 && read.length >= frames.length * 0.9 && smooth;
       }, 90);
       const delays = read.map((frame) => frame.at - frame.clock).sort((a, b) => a - b);

@@ -1,6 +1,7 @@
 //! What nodes tell each other: the trait, and its two implementations.
 
 mod embedded;
+mod interest;
 mod nats;
 mod nats_tickets;
 mod queue;

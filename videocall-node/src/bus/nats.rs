@@ -3,12 +3,14 @@
 //!
 //! | subject | holds |
 //! | --- | --- |
-//! | `videocall.<meeting>.media.<session>.<kind>.<layer>` | a media packet as it came in |
-//! | `videocall.<meeting>.control` | a `BusControl` |
+//! | `videocall.<meeting>.all.control` | a `BusControl` |
+//! | `videocall.<meeting>.all.<session>.<kind>.<layer>` | sound, and what is no stream, as it came in |
+//! | `videocall.<meeting>.picture.<session>.<kind>.<layer>` | the same of a camera or a screen |
 //! | `videocall.probe` | nothing, heard by nobody: the server's answer tells how long the bus takes |
 //!
-//! A node has one subscription per meeting, `videocall.<meeting>.>`; the connection is opened with
-//! `no_echo`, so its own messages never come back. The bucket is read when a meeting begins on a
+//! A node has one subscription per meeting, `videocall.<meeting>.all.>`, and one for each layer that
+//! its people watch (`interest.rs`), however many they are; the connection is opened with `no_echo`,
+//! so its own messages never come back. The bucket is read when a meeting begins on a
 //! node, not watched: what changes later comes as messages.
 
 use std::{
@@ -39,15 +41,17 @@ use tokio::{
 };
 use tracing::{info, warn};
 use videocall_types::{
-    ids::{NodeId, SessionId},
+    ids::{MediaKind, NodeId, SessionId},
     wire::{
         Message,
-        bus::{BusControl, NodeRoster},
+        bus::{BusControl, NodeRoster, bus_control},
     },
 };
 
 use super::{
-    Bus, BusError, BusEvent, BusHealth, BusSubscription, MediaSubject, nats_tickets::TicketBucket,
+    Bus, BusError, BusEvent, BusHealth, BusSubscription, MediaSubject,
+    interest::{Interests, gather},
+    nats_tickets::TicketBucket,
     queue,
 };
 use crate::tickets::{TicketError, TicketKeys};
@@ -99,6 +103,8 @@ enum Command {
     Media(String, MediaSubject, Bytes),
     Control(String, BusControl),
     Roster(String, NodeId, NodeRoster),
+    /// A meeting begins here, and takes messages from this queue.
+    Begin(String, queue::Sender<async_nats::Message>),
     /// To be answered by the NATS server itself.
     Probe(oneshot::Sender<()>),
 }
@@ -109,15 +115,15 @@ impl Command {
             Self::Media(_, _, bytes) => bytes.len(),
             Self::Control(_, message) => message.encoded_len(),
             Self::Roster(_, _, roster) => roster.encoded_len(),
-            Self::Probe(_) => 0,
+            Self::Begin(..) | Self::Probe(_) => 0,
         }
     }
 }
 
 #[derive(Debug)]
-struct Status {
+pub(super) struct Status {
     bucket: AtomicBool,
-    dropped: AtomicU64,
+    pub(super) dropped: AtomicU64,
     /// Of the last probe that was answered, in microseconds.
     lag_us: AtomicU64,
     /// When the first of those was sent that were not answered since.
@@ -309,7 +315,12 @@ async fn make_bucket(
 /// Sends everything in the order it was given.
 async fn send(client: Client, mut commands: queue::Receiver<Command>, status: Arc<Status>) {
     let mut subjects: FxHashMap<(String, MediaSubject), Subject> = FxHashMap::default();
+    let mut interests = Interests::default();
     while let Some(command) = commands.recv().await {
+        if let Command::Begin(meeting, queue) = command {
+            interests.begin(meeting, queue);
+            continue;
+        }
         if client.connection_state() != State::Connected {
             // Old media is of no use, and the rest is told anew after the connection is back.
             if !matches!(command, Command::Probe(_)) {
@@ -328,10 +339,15 @@ async fn send(client: Client, mut commands: queue::Receiver<Command>, status: Ar
                     .clone();
                 (subject, bytes)
             }
-            Command::Control(meeting, message) => (
-                format!("videocall.{meeting}.control").into(),
-                message.encode_to_vec().into(),
-            ),
+            Command::Control(meeting, message) => {
+                if let Some(bus_control::Message::Demand(demand)) = &message.message {
+                    interests.change(&client, &status, &meeting, demand).await;
+                }
+                (
+                    format!("videocall.{meeting}.all.control").into(),
+                    message.encode_to_vec().into(),
+                )
+            }
             Command::Roster(meeting, node, roster) => {
                 if !status.bucket.load(Relaxed) {
                     continue;
@@ -342,6 +358,7 @@ async fn send(client: Client, mut commands: queue::Receiver<Command>, status: Ar
                     roster.encode_to_vec().into(),
                 )
             }
+            Command::Begin(..) => continue,
             Command::Probe(answered) => {
                 tokio::spawn(ask_server(client.clone(), answered));
                 continue;
@@ -391,14 +408,18 @@ fn shard_prefix(meeting: &str) -> String {
     format!("$KV.{BUCKET}.{meeting}.")
 }
 
-fn media_subject(meeting: &str, subject: &MediaSubject) -> String {
+pub(super) fn media_subject(meeting: &str, subject: &MediaSubject) -> String {
     let MediaSubject {
         session,
         kind,
         layer,
     } = subject;
+    let to = match kind {
+        MediaKind::Video | MediaKind::Screen => "picture",
+        _ => "all",
+    };
     format!(
-        "videocall.{meeting}.media.{session}.{}.{layer}",
+        "videocall.{meeting}.{to}.{session}.{}.{layer}",
         kind.label()
     )
 }
@@ -412,13 +433,8 @@ fn without_password(url: &str) -> String {
     }
 }
 
-/// What a subscription brings, to be taken by a meeting when it has the time.
-fn packets(
-    subscriber: async_nats::Subscriber,
-    status: Arc<Status>,
-) -> impl Stream<Item = BusEvent> + Send {
-    let (queue, received) = queue::bounded(SUBSCRIPTION, SUBSCRIPTION_BYTES);
-    tokio::spawn(gather(subscriber, queue, status));
+/// What the subscriptions to a meeting bring, to be taken when it has the time.
+fn packets(received: queue::Receiver<async_nats::Message>) -> impl Stream<Item = BusEvent> + Send {
     let received = stream::unfold(received, |mut received| async move {
         Some((received.recv().await?, received))
     });
@@ -431,24 +447,6 @@ fn packets(
         }
         Some(BusEvent::Media(message.payload))
     })
-}
-
-/// Takes messages from the library, which counts them but not their bytes.
-async fn gather(
-    mut subscriber: async_nats::Subscriber,
-    queue: queue::Sender<async_nats::Message>,
-    status: Arc<Status>,
-) {
-    loop {
-        let message = tokio::select! {
-            message = subscriber.next() => message,
-            () = queue.closed() => None,
-        };
-        let Some(message) = message else { return };
-        if !queue.offer(message.payload.len(), message) {
-            status.dropped.fetch_add(1, Relaxed);
-        }
-    }
 }
 
 /// What the bucket holds of a meeting now.
@@ -489,16 +487,22 @@ impl Bus for NatsBus {
         epoch.mark_unchanged();
         let subscriber = self
             .client
-            .subscribe(format!("videocall.{meeting}.>"))
+            .subscribe(format!("videocall.{meeting}.all.>"))
             .await
             .map_err(|error| BusError::Disconnected(error.to_string()))?;
+        let (queue, received) = queue::bounded(SUBSCRIPTION, SUBSCRIPTION_BYTES);
+        // Before any demand of the meeting, which comes by the same way.
+        self.commands
+            .send(Command::Begin(meeting.to_owned(), queue.clone()))
+            .await;
+        tokio::spawn(gather(subscriber, queue, self.status.clone()));
         let bucket = self.bucket.borrow().clone();
         let shards = match bucket.filter(|_| self.status.bucket.load(Relaxed)) {
             Some(bucket) => shards(bucket, meeting).left_stream(),
             None => stream::empty().right_stream(),
         };
         Ok(Box::pin(stream::select(
-            packets(subscriber, self.status.clone()),
+            packets(received),
             stream::select(shards, reconnections(epoch)),
         )))
     }
@@ -548,7 +552,6 @@ impl Bus for NatsBus {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use videocall_types::ids::{MediaKind, SessionId};
 
     #[test]
     fn addresses_are_shown_without_password() {
@@ -587,7 +590,7 @@ mod tests {
         };
         assert_eq!(
             media_subject("ab", &subject),
-            "videocall.ab.media.7.video.2"
+            "videocall.ab.picture.7.video.2"
         );
     }
 }

@@ -65,6 +65,11 @@ impl<T> Sender<T> {
         self.queue.send((0, message)).await.is_ok()
     }
 
+    /// Whether nobody receives any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.queue.is_closed()
+    }
+
     /// Ready when nobody receives any more.
     pub(super) async fn closed(&self) {
         self.queue.closed().await;

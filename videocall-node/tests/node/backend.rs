@@ -3,10 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use futures_util::{StreamExt, future::ready};
 use tokio::time;
 use videocall_node::{
     GuestAdmission, Node, NodeConfig, RelayConfig,
-    bus::{Bus, EmbeddedHub, NatsBus, NatsConfig},
+    bus::{Bus, BusEvent, BusSubscription, EmbeddedHub, NatsBus, NatsConfig},
 };
 use videocall_types::ids::MeetingId;
 
@@ -19,7 +20,18 @@ pub(crate) trait Backend: Sync {
     /// One node's end.
     async fn bus(&self) -> Arc<dyn Bus>;
 
-    /// Subscriptions of all nodes to a meeting.
+    /// Hears everything that nodes send in a meeting.
+    async fn tap(&self, meeting: &str) -> BusSubscription {
+        let bus = self.bus().await;
+        let events = bus.subscribe(&token(meeting)).await.unwrap();
+        // The bus ends with the last who holds it.
+        Box::pin(events.map(move |event| {
+            let _ = &bus;
+            event
+        }))
+    }
+
+    /// Subscriptions of all nodes to a meeting, those to single layers not counted.
     async fn subscriptions(&self, meeting: &str) -> usize;
 
     /// A node that is connected.
@@ -119,7 +131,21 @@ impl Backend for Nats {
         let prefix = format!("videocall.{}.", token(meeting));
         let connections = self.0.subscriptions().await;
         let all = connections.into_iter().flatten();
-        all.filter(|subject| subject.starts_with(&prefix)).count()
+        all.filter(|subject| subject.starts_with(&prefix) && subject.ends_with('>'))
+            .count()
+    }
+
+    /// Not as a node, which would hear only what it wants.
+    async fn tap(&self, meeting: &str) -> BusSubscription {
+        let client = async_nats::connect(self.0.url()).await.unwrap();
+        let subject = format!("videocall.{}.>", token(meeting));
+        let messages = client.subscribe(subject).await.unwrap();
+        let media = |message: &async_nats::Message| !message.subject.ends_with(".control");
+        let media = messages.filter(move |message| ready(media(message)));
+        Box::pin(media.map(move |message| {
+            let _ = &client;
+            BusEvent::Media(message.payload)
+        }))
     }
 }
 

@@ -6,14 +6,14 @@ use futures_util::StreamExt;
 use tokio::time;
 use videocall_node::bus::{Bus, BusError, BusEvent, NatsBus, NatsConfig};
 use videocall_types::{
-    ids::NodeId,
-    wire::{Participant, bus::NodeRoster},
+    ids::{MediaKind, NodeId},
+    wire::{Participant, Subscribe, bus::NodeRoster},
 };
 
 use crate::{
     backend::{Backend, Nats, PATIENCE, token, until},
     nats_server::NatsServer,
-    person::{Person, hello},
+    person::{Got, Person, hello, keyframe, wants, with_camera},
 };
 
 fn roster(session_id: u64, version: u64) -> NodeRoster {
@@ -86,6 +86,58 @@ async fn a_meeting_costs_one_subscription_of_whatever_kind() {
     assert_eq!(all().await, before + 2, "one on each node");
     drop((ann, ben));
     until("nothing is left", || async { all().await == before }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_receives_only_the_layers_that_its_people_watch() {
+    let nats = Nats::start();
+    let [here, there, elsewhere] = nats.nodes().await;
+    let mut ann = Person::join(&here, "m", "Ann", with_camera()).await;
+    let mut ben = Person::join(&there, "m", "Ben", hello()).await;
+    let mut cid = Person::join(&elsewhere, "m", "Cid", hello()).await;
+    ann.sees(&[ben.id(), cid.id()]).await;
+    ben.sees(&[ann.id(), cid.id()]).await;
+    cid.sees(&[ann.id(), ben.id()]).await;
+    let prefix = format!("videocall.{}.picture.{}.video.", token("m"), ann.id());
+    let watched = |expected: &'static [&'static str]| {
+        let (nats, prefix) = (&nats, &prefix);
+        until(
+            "the nodes are subscribed to what is watched",
+            move || async move {
+                let subjects = nats.0.subscriptions().await.concat();
+                let mut layers: Vec<_> = subjects
+                    .iter()
+                    .filter_map(|subject| subject.strip_prefix(prefix.as_str()))
+                    .collect();
+                layers.sort_unstable();
+                layers == expected
+            },
+        )
+    };
+    ben.subscribe(wants(ann.id(), 1280));
+    cid.subscribe(wants(ann.id(), 320));
+    watched(&["0", "2"]).await;
+    ann.is_asked_for(0b101).await;
+    (0..3).for_each(|layer| ann.send(keyframe(layer, 1)));
+    for (person, layer) in [(&mut ben, 2), (&mut cid, 0)] {
+        let video = person.until("a picture", |got| match got {
+            Got::Media(_, routing) if routing.kind == MediaKind::Video => Some(routing.spatial),
+            _ => None,
+        });
+        assert_eq!(video.await.0, layer);
+    }
+    // What is watched goes on until another can take its place.
+    ben.subscribe(wants(ann.id(), 320));
+    watched(&["0", "0", "2"]).await;
+    ann.send(keyframe(0, 2));
+    watched(&["0", "0"]).await;
+    ben.subscribe(Subscribe::default());
+    cid.subscribe(wants(ann.id(), 640));
+    watched(&["0", "1"]).await;
+    ann.send(keyframe(1, 2));
+    watched(&["1"]).await;
+    drop(cid);
+    watched(&[]).await;
 }
 
 #[tokio::test]

@@ -51,19 +51,13 @@ struct Wire(BusSubscription);
 
 impl Wire {
     async fn tap(backend: &dyn Backend, meeting: &str) -> Self {
-        let bus = backend.bus().await;
         let before = backend.subscriptions(meeting).await;
-        let subscription = bus.subscribe(&token(meeting)).await.unwrap();
+        let events = backend.tap(meeting).await;
         until("the tap is in place", || async {
             backend.subscriptions(meeting).await > before
         })
         .await;
-        // The bus ends with the last who holds it.
-        let stream = subscription.map(move |event| {
-            let _ = &bus;
-            event
-        });
-        Self(Box::pin(stream))
+        Self(events)
     }
 
     /// Media up to the audio with that number, which ends it.

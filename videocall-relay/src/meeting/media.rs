@@ -201,7 +201,10 @@ impl Meeting {
         let bytes = result.accepted * packet.bytes().len() as u64;
         self.counters.sent(Some(kind), result.accepted, bytes);
         let layer = packet.routing().map_or(0, |frame| frame.spatial);
-        if stream.remote_demand & 1 << layer != 0 || !stream.announced {
+        if !stream.announced {
+            // Nobody elsewhere knows what there is to want: it goes to all.
+            self.publish_media(session, MediaKind::Unspecified, layer, packet);
+        } else if stream.remote_demand & 1 << layer != 0 {
             self.publish_media(session, kind, layer, packet);
         }
         self.request_keyframes(now, session, kind, result.keyframes);
