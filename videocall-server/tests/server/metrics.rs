@@ -115,7 +115,7 @@ fn the_alerts_are_rules_that_prometheus_takes() {
     else {
         // Past the test harness, which shows what failed only.
         let told =
-            b"\nSKIPPED: the alerts are not checked by promtool: apt-get install prometheus\n";
+            b"\nSKIPPED: the alerts are not checked: no promtool, which `scripts/setup test` fetches\n";
         let _ = std::io::stdout().lock().write_all(told);
         return;
     };
