@@ -249,6 +249,15 @@ impl Target {
             ),
         )?;
         let target = empty.join("target");
+        // Programs must not tell where their parts were built.
+        let crates = env::var_os("CARGO_HOME")
+            .map(PathBuf::from)
+            .or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")))
+            .context("neither CARGO_HOME nor HOME is set")?;
+        let flags = format!(
+            "-Cembed-bitcode=yes\x1f--remap-path-prefix={}=/cargo",
+            crates.display()
+        );
         let status = self
             .debian_environment(&mut Command::new(CARGO))
             .args(["build", "--quiet", "--release", "--target", self.triple])
@@ -257,7 +266,7 @@ impl Target {
             .env("RUSTC_BOOTSTRAP", "1")
             .env("CARGO_TARGET_DIR", &target)
             // Without it, what links to the library cannot be optimised as a whole.
-            .env("CARGO_ENCODED_RUSTFLAGS", "-Cembed-bitcode=yes")
+            .env("CARGO_ENCODED_RUSTFLAGS", flags)
             .status()?;
         ensure!(status.success(), "the standard library does not build");
         Ok(target.join(self.triple).join("release/deps"))
