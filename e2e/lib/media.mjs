@@ -11,7 +11,7 @@ export const WIDTH = 640;
 export const HEIGHT = 360;
 // A camera's, and one of three or more: all of their browsers share the processors of one machine.
 export const FPS = 30;
-export const FEW_FPS = 15;
+export const CROWDED_FPS = 15;
 export const CELLS = 16;
 const SECONDS = 8;
 

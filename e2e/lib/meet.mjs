@@ -1,10 +1,10 @@
 // Brings people into a meeting, and checks what they see.
-import { FEW_FPS, FPS } from './media.mjs';
+import { CROWDED_FPS, FPS } from './media.mjs';
 import { Person } from './people.mjs';
 
 // Each person joins through the server of the same place in the list, or the only one.
 export async function meet(servers, meeting, who, given) {
-  const options = { fps: who.length > 2 ? FEW_FPS : FPS, ...given };
+  const options = { fps: who.length > 2 ? CROWDED_FPS : FPS, ...given };
   const list = [servers].flat();
   const people = [];
   try {

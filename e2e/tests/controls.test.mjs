@@ -1,7 +1,7 @@
 // What people do in a call: camera, microphone, screen, coming late, leaving.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { FEW_FPS, PEOPLE } from '../lib/media.mjs';
+import { CROWDED_FPS, PEOPLE } from '../lib/media.mjs';
 import { leaveAll, meet } from '../lib/meet.mjs';
 import { Server } from '../lib/processes.mjs';
 
@@ -12,7 +12,7 @@ describe('in a call', () => {
   let people = [];
   before(async () => {
     server = await Server.start();
-    people = await meet(server, 'controls', [ann, ben], { fps: FEW_FPS });
+    people = await meet(server, 'controls', [ann, ben], { fps: CROWDED_FPS });
   });
   after(async () => {
     await leaveAll(people);
@@ -38,6 +38,20 @@ describe('in a call', () => {
     await a.hears([b], people);
   });
 
+  test('sound belongs to its picture after a pause, too', async () => {
+    const [a, b] = people;
+    await b.page.getByTestId('mic-toggle').click();
+    // Pictures of several seconds, for which no sound is encoded.
+    for (let n = 0; n < 4; n++) await a.seesMoving(b);
+    await b.page.getByTestId('mic-toggle').click();
+    await a.hears([b], people);
+    await a.until('the two belong together', async () => {
+      const { receive } = await a.statistics();
+      const offset = receive.find(({ kind }) => kind === 'video')?.avOffsetMs;
+      return typeof offset === 'number' && Math.abs(offset) < 1000;
+    });
+  });
+
   test('a screen is shared and taken back', async () => {
     const [a, b] = people;
     await b.page.getByTestId('screen-toggle').click();
@@ -50,7 +64,7 @@ describe('in a call', () => {
   });
 
   test('who comes late sees and hears all, at once', async (t) => {
-    const [late] = await meet(server, 'controls', [cho], { fps: FEW_FPS });
+    const [late] = await meet(server, 'controls', [cho], { fps: CROWDED_FPS });
     people.push(late);
     const [a, b] = people;
     for (const other of [a, b]) await late.sees(other);

@@ -21,8 +21,9 @@ use super::{
     queue,
 };
 
-/// Layers of one meeting that a node can receive: all of those of a thousand cameras.
-const LAYERS: usize = 4096;
+/// Layers of one meeting that a node can receive: four of the camera and of the screen of each of the
+/// two thousand people that a meeting can have.
+const LAYERS: usize = 16_000;
 
 /// The meetings of a node.
 #[derive(Debug, Default)]

@@ -317,18 +317,18 @@ async fn send(client: Client, mut commands: queue::Receiver<Command>, status: Ar
     let mut subjects: FxHashMap<(String, MediaSubject), Subject> = FxHashMap::default();
     let mut interests = Interests::default();
     while let Some(command) = commands.recv().await {
-        if let Command::Begin(meeting, queue) = command {
-            interests.begin(meeting, queue);
-            continue;
-        }
-        if client.connection_state() != State::Connected {
-            // Old media is of no use, and the rest is told anew after the connection is back.
-            if !matches!(command, Command::Probe(_)) {
-                status.dropped.fetch_add(1, Relaxed);
-            }
-            continue;
-        }
+        let is_connected = client.connection_state() == State::Connected;
         let (subject, payload) = match command {
+            Command::Begin(meeting, queue) => {
+                interests.begin(meeting, queue);
+                continue;
+            }
+            Command::Probe(_) if !is_connected => continue,
+            // Old media is of no use, and the rest is told anew after the connection is back.
+            _ if !is_connected => {
+                status.dropped.fetch_add(1, Relaxed);
+                continue;
+            }
             Command::Media(meeting, subject, bytes) => {
                 if subjects.len() > SUBJECTS {
                     subjects.clear();
@@ -358,7 +358,6 @@ async fn send(client: Client, mut commands: queue::Receiver<Command>, status: Ar
                     roster.encode_to_vec().into(),
                 )
             }
-            Command::Begin(..) => continue,
             Command::Probe(answered) => {
                 tokio::spawn(ask_server(client.clone(), answered));
                 continue;
