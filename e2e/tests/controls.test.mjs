@@ -38,6 +38,20 @@ describe('in a call', () => {
     await a.hears([b], people);
   });
 
+  test('sound belongs to its picture after a pause, too', async () => {
+    const [a, b] = people;
+    await b.page.getByTestId('mic-toggle').click();
+    // Pictures of several seconds, for which no sound is encoded.
+    for (let n = 0; n < 4; n++) await a.seesMoving(b);
+    await b.page.getByTestId('mic-toggle').click();
+    await a.hears([b], people);
+    await a.until('the two belong together', async () => {
+      const { receive } = await a.statistics();
+      const offset = receive.find(({ kind }) => kind === 'video')?.avOffsetMs;
+      return typeof offset === 'number' && Math.abs(offset) < 1000;
+    });
+  });
+
   test('a screen is shared and taken back', async () => {
     const [a, b] = people;
     await b.page.getByTestId('screen-toggle').click();
