@@ -134,6 +134,35 @@ fn a_machine_with_too_much_to_do_is_no_narrow_path() {
 }
 
 #[test]
+fn delays_that_pass_are_borne_for_as_long_as_such_took_before() {
+    let mut path = Path::new(50_000_000.0, 2);
+    path.run(5.0);
+    for quarters in [2, 3, 4, 5, 6] {
+        path.round_trip = Duration::from_millis(250);
+        path.run(0.25 * f64::from(quarters));
+        path.round_trip = Duration::from_millis(2);
+        path.run(2.0);
+    }
+    assert!(path.uplink.cut.is_none(), "{:?}", path.uplink.cut);
+}
+
+#[test]
+fn a_cut_that_shortens_no_wait_is_taken_back_and_such_waits_are_borne() {
+    let mut path = Path::new(50_000_000.0, 2);
+    path.most = 110_000.0;
+    path.run(5.0);
+    let before = path.uplink.bps();
+    path.round_trip = Duration::from_millis(200);
+    let mut lower = 0;
+    // Less than what the idle path's wait is remembered for.
+    for _ in 0..40 {
+        path.run(0.25);
+        lower += u32::from(path.uplink.bps() < before);
+    }
+    assert!((1..=6).contains(&lower), "{lower} quarters of a second");
+}
+
+#[test]
 fn a_stall_that_is_too_long_to_be_borne_is_made_good_where_little_is_sent() {
     let mut path = Path::new(50_000_000.0, 2);
     path.most = 110_000.0;
