@@ -76,9 +76,15 @@ impl Simulcast {
     /// What the stream needs at least, and can use.
     pub fn claim(&self) -> Claim {
         let wanted = self.wanted(self.layers.len());
-        let most = wanted.iter().map(|&at| self.most(at)).sum();
+        let most: u64 = wanted.iter().map(|&at| self.most(at)).sum();
         let least = if wanted.is_empty() { 0 } else { self.least(0) };
-        Claim { least, most }
+        // A layer that is not offered cannot be wanted: room for it must be seen all the same.
+        let more = self.affordable + 1..=self.layers.len();
+        let room = more.map(|affordable| self.needed(affordable)).max();
+        Claim {
+            least,
+            most: most.max(room.unwrap_or(0)),
+        }
     }
 
     /// Plans for the time until it is asked again. `left_out` are the steps of
@@ -132,26 +138,28 @@ impl Simulcast {
     }
 
     fn affordable_with(&self, bps: u64) -> usize {
-        let fits = |affordable: usize| {
-            let wanted = self.wanted(affordable);
-            let mut needed: u64 = wanted.iter().map(|&at| self.least(at)).sum();
-            if affordable > self.affordable {
-                // Those who get a smaller one meanwhile go on to get it until the larger comes.
-                if affordable > self.offered
-                    && !wanted.is_empty()
-                    && !wanted.contains(&(affordable - 1))
-                {
-                    needed += self.least(affordable - 1);
-                }
-                needed = (needed as f64 * ROOM) as u64;
-            }
-            needed <= bps
-        };
         (2..=self.layers.len())
             .rev()
-            .find(|&affordable| fits(affordable))
+            .find(|&affordable| self.needed(affordable) <= bps)
             .unwrap_or(1)
             .min(self.layers.len())
+    }
+
+    /// Bits a second that there must be for so many layers to be affordable.
+    fn needed(&self, affordable: usize) -> u64 {
+        let wanted = self.wanted(affordable);
+        let mut needed: u64 = wanted.iter().map(|&at| self.least(at)).sum();
+        if affordable > self.affordable {
+            // Those who get a smaller one meanwhile go on to get it until the larger comes.
+            if affordable > self.offered
+                && !wanted.is_empty()
+                && !wanted.contains(&(affordable - 1))
+            {
+                needed += self.least(affordable - 1);
+            }
+            needed = (needed as f64 * ROOM) as u64;
+        }
+        needed
     }
 
     fn offer(&mut self, now: Duration) {
@@ -244,6 +252,26 @@ mod tests {
         assert_eq!(simulcast.offered().len(), 2);
         simulcast.plan(at(4100), 3_000_000, 0);
         assert_eq!(simulcast.offered().len(), 3);
+    }
+
+    #[test]
+    fn what_is_not_offered_and_so_not_wanted_comes_back() {
+        let mut simulcast = camera();
+        let mut second = 0;
+        let mut offered = |bps| {
+            for _ in 0..8 {
+                second += 1;
+                // A receiver wants the largest that it is offered, and the path's rest is others'.
+                simulcast.set_demand(1 << (simulcast.offered().len() - 1));
+                let share = divide(bps, &[simulcast.claim()])[0];
+                simulcast.plan(at(second * 1000), share, 0);
+            }
+            simulcast.offered().len()
+        };
+        assert_eq!(offered(3_000_000), 3);
+        assert_eq!(offered(100_000), 1);
+        assert_eq!(offered(500_000), 2);
+        assert_eq!(offered(3_000_000), 3);
     }
 
     #[test]
