@@ -40,6 +40,9 @@ const FLOOR_BPS: f64 = 50_000.0;
 const CEILING_BPS: f64 = 20_000_000.0;
 /// What sound alone lets the estimate grow to, so that pictures can be tried again.
 const UNPROVEN_BPS: f64 = 200_000.0;
+/// It doubles after so many intervals without a queue, and it takes twice as many after each
+/// attempt that failed, up to the second of these: a minute, eight minutes.
+const DOUBLES_AFTER: (u32, u32) = (240, 8 * 240);
 /// First and longest quiet time after a cut until more is tried; doubles with each cut soon after
 /// another.
 const QUIET: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(30));
@@ -78,6 +81,7 @@ pub struct Uplink {
     draining: bool,
     cut: Option<Cut>,
     quiet_until: Duration,
+    unproven: Unproven,
     /// Waits that are not of our making.
     borne: Recent<Duration>,
     sent: Meter,
@@ -98,6 +102,43 @@ struct Cut {
     before: (f64, Option<f64>),
 }
 
+/// What a path is thought to carry though that much is not sent. A still picture takes little: that
+/// it was too much once must not keep it small for ever.
+#[derive(Clone, Copy, Debug)]
+struct Unproven {
+    bps: f64,
+    /// Intervals without a queue, and how many there must be.
+    quiet: u32,
+    enough: u32,
+}
+
+impl Default for Unproven {
+    fn default() -> Self {
+        Self {
+            bps: UNPROVEN_BPS,
+            quiet: 0,
+            enough: DOUBLES_AFTER.0,
+        }
+    }
+}
+
+impl Unproven {
+    fn interval_without_queue(&mut self) {
+        self.quiet += 1;
+        if self.quiet >= self.enough {
+            self.quiet = 0;
+            self.bps = (self.bps * 2.0).min(CEILING_BPS);
+        }
+    }
+
+    fn too_much(&mut self) {
+        if self.bps > UNPROVEN_BPS {
+            self.enough = (self.enough * 2).min(DOUBLES_AFTER.1);
+        }
+        (self.bps, self.quiet) = (UNPROVEN_BPS, 0);
+    }
+}
+
 impl Default for Uplink {
     fn default() -> Self {
         Self {
@@ -112,6 +153,7 @@ impl Default for Uplink {
             draining: false,
             cut: None,
             quiet_until: Duration::ZERO,
+            unproven: Unproven::default(),
             borne: Recent::new(MEMORY),
             sent: Meter::default(),
             delivered: Meter::default(),
@@ -181,6 +223,9 @@ impl Uplink {
             }
             self.standing = 0;
             self.draining = false;
+            if through.is_some() {
+                self.unproven.interval_without_queue();
+            }
             self.grow(now);
         }
     }
@@ -228,6 +273,7 @@ impl Uplink {
         let capacity = delivered.clamp(most / 2.0, most);
         if through && sent >= self.bps() as f64 * IN_USE {
             self.found = Some(capacity);
+            self.unproven.too_much();
         }
         self.rate = (capacity * CUT).max(FLOOR_BPS);
         self.draining = true;
@@ -276,7 +322,7 @@ impl Uplink {
         } else if self.found.is_none() {
             (sent * 2.5).max(FIRST_BPS)
         } else {
-            (sent * 2.5).max(UNPROVEN_BPS)
+            (sent * 2.5).max(self.unproven.bps)
         };
         let grown = (self.rate * factor).min(proven).min(CEILING_BPS);
         self.rate = self.rate.max(grown);

@@ -71,6 +71,9 @@ impl Path {
         self.next_frame += FRAME;
         let bps = (self.uplink.bps() as f64).min(self.most);
         let bytes = (bps * FRAME.as_secs_f64() / 8.0) as usize;
+        if bytes == 0 {
+            return;
+        }
         self.uplink.sent(self.now, bytes);
         self.queue.push_back((self.now, bytes, bytes as f64 * 8.0));
     }
@@ -209,8 +212,50 @@ fn nothing_sent_proves_nothing() {
     path.run(120.0);
     assert!(path.uplink.bps() < 400_000, "{}", path.uplink.bps());
     path.most = 70_000.0; // Sound alone.
-    path.run(60.0);
+    path.run(50.0);
     assert!((150_000..450_000).contains(&path.uplink.bps()));
+}
+
+#[test]
+fn a_still_picture_is_not_kept_small_for_ever_by_what_was_too_much_once() {
+    let mut path = Path::new(300_000.0, 20);
+    path.run(10.0);
+    path.capacity = 50_000_000.0;
+    path.most = 70_000.0;
+    path.run(40.0);
+    assert!(path.uplink.bps() < 300_000, "{}", path.uplink.bps());
+    path.run(3.0 * 60.0);
+    assert!(path.uplink.bps() >= 1_000_000, "{}", path.uplink.bps());
+}
+
+#[test]
+fn a_path_that_stays_narrow_is_tried_ever_more_rarely() {
+    let mut path = Path::new(300_000.0, 20);
+    let mut attempts = Vec::new();
+    let mut most = 70_000.0;
+    for second in 0..40 * 60 {
+        // A larger picture as soon as there seems to be room for one.
+        let before = std::mem::replace(
+            &mut most,
+            if path.uplink.bps() > 350_000 {
+                2e6
+            } else {
+                70_000.0
+            },
+        );
+        if most > before {
+            attempts.push(second);
+        }
+        path.most = most;
+        path.run(1.0);
+    }
+    let gaps: Vec<i32> = attempts
+        .windows(2)
+        .skip(1)
+        .map(|two| two[1] - two[0])
+        .collect();
+    assert!(gaps.len() >= 3 && gaps.is_sorted(), "{attempts:?}");
+    assert!((4..=9).contains(&attempts.len()), "{attempts:?}");
 }
 
 #[test]
