@@ -36,6 +36,8 @@ impl Program {
             .arg(path)
             .args(args)
             .env_remove("RUST_BACKTRACE")
+            // As the unit has it.
+            .env("MALLOC_ARENA_MAX", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -48,37 +48,56 @@ impl Builder {
         })
     }
 
-    /// Compiles `videocall-cli`, stripped; returns where it is.
-    pub(crate) fn program(&self, root: &Path) -> Result<PathBuf> {
-        let target = self.arch.target.triple;
+    /// Compiles `videocall-cli`; returns where it is. `quick`: as tests are, and for this machine
+    /// the very one that they use.
+    pub(crate) fn program(&self, root: &Path, quick: bool) -> Result<PathBuf> {
         println!("building {NAME} for {}", self.arch.debian);
-        let built = self.toolchain.target_dir(root, "package");
-        let names = renamed(root)?;
-        let flag = |(path, name): &(String, &str)| format!("--remap-path-prefix={path}={name}");
-        let flags: Vec<String> = names.iter().map(flag).collect();
-        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-        let c_flag = |(path, name): &(String, &str)| format!("-ffile-prefix-map={path}={name}");
-        let c_flags: Vec<String> = names.iter().map(c_flag).collect();
-        let mut cargo = self.toolchain.cargo(&flags);
-        cargo
-            .current_dir(root)
-            .args([
+        if quick && self.arch.is_native() {
+            run(Command::new("cargo").current_dir(root).args([
                 "build",
                 "--locked",
                 "--quiet",
-                "--profile",
-                PROFILE,
-                "-p",
+                "--workspace",
+                "--exclude",
+                "yew-ui",
+                "--bin",
                 NAME,
-            ])
-            .args(["--target", target, "--target-dir"])
-            .arg(&built)
-            .env(self.variable("CFLAGS"), c_flags.join(" "));
+            ]))?;
+            return Ok(target_dir(root).join("debug").join(NAME));
+        }
+        let names = if quick { Vec::new() } else { renamed(root)? };
+        let flag = |(path, name): &(String, &str)| format!("--remap-path-prefix={path}={name}");
+        let flags: Vec<String> = names.iter().map(flag).collect();
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        let mut cargo = self.toolchain.cargo(&flags);
+        let (profile, folder) = if quick {
+            ("dev", "debug")
+        } else {
+            (PROFILE, PROFILE)
+        };
+        if quick {
+            // Packed for each run of the tests, and not debugged; and an emulator is slow anyway.
+            cargo
+                .env("CARGO_PROFILE_DEV_DEBUG", "false")
+                .env("CARGO_PROFILE_DEV_STRIP", "symbols")
+                .args(["--config", "profile.dev.package.\"*\".opt-level=0"]);
+        } else {
+            let flag = |(path, name): &(String, &str)| format!("-ffile-prefix-map={path}={name}");
+            let flags: Vec<String> = names.iter().map(flag).collect();
+            cargo.env(self.variable("CFLAGS"), flags.join(" "));
+        }
+        let target = self.arch.target.triple;
+        let built = self.toolchain.target_dir(root, "package");
+        cargo
+            .current_dir(root)
+            .args(["build", "--locked", "--quiet", "--profile", profile])
+            .args(["-p", NAME, "--target", target, "--target-dir"])
+            .arg(&built);
         if let Some(sysroot) = &self.sysroot {
             self.cross(&mut cargo, sysroot);
         }
         run(&mut cargo)?;
-        Ok(built.join(target).join(PROFILE).join(NAME))
+        Ok(built.join(target).join(folder).join(NAME))
     }
 
     /// Points compiler, linker and pkg-config to the libraries of the other machine.

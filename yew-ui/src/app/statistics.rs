@@ -1,6 +1,9 @@
 //! Figures of the last second, for those who look for the cause of a problem.
 
-use videocall_client::web::{Call, ReceiveStatistics, Statistics, Transport};
+use videocall_client::{
+    core::budget::MOST_LEFT_OUT,
+    web::{Call, ReceiveStatistics, Statistics, Transport},
+};
 use wasm_bindgen_futures::spawn_local;
 use yew::prelude::*;
 use yew_ui::i18n::Texts;
@@ -54,6 +57,11 @@ pub(crate) fn StatisticsPanel(props: &StatisticsProps) -> Html {
                 <dt>{ texts.received }</dt><dd>{ rate(figures.received_bps) }</dd>
                 <dt>{ texts.frozen }</dt><dd>{ share(figures.frozen_share) }</dd>
                 <dt>{ texts.concealed }</dt><dd>{ share(figures.concealed_share) }</dd>
+                <dt>{ texts.uplink }</dt><dd>{ rate(figures.uplink_bps) }</dd>
+                if figures.left_out > 0 {
+                    <dt>{ texts.left_out }</dt>
+                    <dd>{ format!("{} / {MOST_LEFT_OUT}", figures.left_out) }</dd>
+                }
             </dl>
             <h3>{ texts.sent }</h3>
             <div class="table-scroll"><table>

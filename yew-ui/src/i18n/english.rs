@@ -111,6 +111,8 @@ pub(super) static TEXTS: Texts = Texts {
     loss: "Lost",
     frozen: "Picture frozen",
     concealed: "Sound concealed",
+    uplink: "Uplink carries about",
+    left_out: "Left out, as this device is busy",
     kind_audio: "Sound",
     kind_video: "Camera",
     kind_screen: "Screen",

@@ -315,6 +315,10 @@ texts! {
     frozen,
     /// Statistics: share of the sound that was made up: "Sound concealed"
     concealed,
+    /// Statistics: bits a second that the way to the server is thought to carry: "Uplink carries about"
+    uplink,
+    /// Statistics: layers and pictures that are not encoded: "Left out, as this device is busy"
+    left_out,
     /// Statistics: "Sound"
     kind_audio,
     /// Statistics: "Camera"

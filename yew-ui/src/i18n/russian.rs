@@ -111,6 +111,8 @@ pub(super) static TEXTS: Texts = Texts {
     loss: "Потеряно",
     frozen: "Картинка замирала",
     concealed: "Звук восполнен",
+    uplink: "Канал передачи, около",
+    left_out: "Снижено: устройство перегружено",
     kind_audio: "Звук",
     kind_video: "Камера",
     kind_screen: "Экран",

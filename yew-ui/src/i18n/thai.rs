@@ -112,6 +112,8 @@ pub(super) static TEXTS: Texts = Texts {
     loss: "สูญหาย",
     frozen: "ภาพค้าง",
     concealed: "เสียงที่เติมแทน",
+    uplink: "อัปโหลดได้ประมาณ",
+    left_out: "ลดลงเพราะเครื่องทำงานหนัก",
     kind_audio: "เสียง",
     kind_video: "กล้อง",
     kind_screen: "หน้าจอ",
