@@ -9,6 +9,7 @@
 
 mod egress;
 mod ingest;
+mod pace;
 mod server;
 mod session;
 

@@ -24,7 +24,7 @@ use wtransport::{
     quinn,
 };
 
-use crate::{ingest, session};
+use crate::{ingest, pace::Pace, session};
 
 /// Bytes that a UDP socket may hold in each direction.
 const SOCKET_BUFFER: usize = 4 << 20;
@@ -89,8 +89,13 @@ impl WebTransportServer {
     pub async fn run(self) {
         let mut acceptors = JoinSet::new();
         let handshakes = Arc::new(Semaphore::new(self.node.limits().max_handshakes));
+        let pace = Arc::new(Pace::of_machine());
         for endpoint in self.endpoints {
-            acceptors.spawn(accept(endpoint, self.node.clone(), handshakes.clone()));
+            let door = Door {
+                handshakes: handshakes.clone(),
+                pace: pace.clone(),
+            };
+            acceptors.spawn(accept(endpoint, self.node.clone(), door));
         }
         acceptors.join_all().await;
     }
@@ -133,19 +138,28 @@ fn transport_config(limits: &Limits, relay: &RelayConfig) -> QuicTransportConfig
     config
 }
 
-async fn accept(endpoint: Endpoint<endpoint_side::Server>, node: Node, handshakes: Arc<Semaphore>) {
+/// How many handshakes there may be, and when they begin.
+struct Door {
+    handshakes: Arc<Semaphore>,
+    pace: Arc<Pace>,
+}
+
+async fn accept(endpoint: Endpoint<endpoint_side::Server>, node: Node, door: Door) {
     let mut sessions = JoinSet::new();
     loop {
         tokio::select! {
             incoming = endpoint.accept() => {
                 // A full house answers nothing: the client's QUIC tries again by itself.
-                let Ok(permit) = handshakes.clone().try_acquire_owned() else {
+                let Ok(permit) = door.handshakes.clone().try_acquire_owned() else {
                     incoming.ignore();
                     continue;
                 };
                 if let Some(incoming) = at_the_door(incoming, &node) {
-                    let node = node.clone();
-                    sessions.spawn(async move { handle(incoming, node, permit).await });
+                    let (node, pace) = (node.clone(), door.pace.clone());
+                    sessions.spawn(async move {
+                        pace.turn().await;
+                        handle(incoming, node, permit).await;
+                    });
                 }
             }
             Some(_) = sessions.join_next() => {}
