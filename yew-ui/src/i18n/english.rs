@@ -111,7 +111,7 @@ pub(super) static TEXTS: Texts = Texts {
     loss: "Lost",
     frozen: "Picture frozen",
     concealed: "Sound concealed",
-    uplink: "Uplink carries about",
+    uplink: "Sending limit",
     left_out: "Left out, as this device is busy",
     kind_audio: "Sound",
     kind_video: "Camera",

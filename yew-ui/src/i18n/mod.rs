@@ -315,7 +315,7 @@ texts! {
     frozen,
     /// Statistics: share of the sound that was made up: "Sound concealed"
     concealed,
-    /// Statistics: bits a second that the way to the server is thought to carry: "Uplink carries about"
+    /// Statistics: bits a second that may be sent, by what the way to the server is thought to carry: "Sending limit"
     uplink,
     /// Statistics: layers and pictures that are not encoded: "Left out, as this device is busy"
     left_out,

@@ -111,7 +111,7 @@ pub(super) static TEXTS: Texts = Texts {
     loss: "Потеряно",
     frozen: "Картинка замирала",
     concealed: "Звук восполнен",
-    uplink: "Канал передачи, около",
+    uplink: "Предел отправки",
     left_out: "Снижено: устройство перегружено",
     kind_audio: "Звук",
     kind_video: "Камера",

@@ -112,7 +112,7 @@ pub(super) static TEXTS: Texts = Texts {
     loss: "สูญหาย",
     frozen: "ภาพค้าง",
     concealed: "เสียงที่เติมแทน",
-    uplink: "อัปโหลดได้ประมาณ",
+    uplink: "ขีดจำกัดการส่ง",
     left_out: "ลดลงเพราะเครื่องทำงานหนัก",
     kind_audio: "เสียง",
     kind_video: "กล้อง",
