@@ -61,6 +61,7 @@ for (const [size, viewport] of Object.entries(SIZES)) {
         await check(a, name('participants'));
         await a.page.keyboard.press('i');
         await a.page.getByTestId('stats-panel').getByText('Sound', { exact: true }).first().waitFor();
+        await a.page.getByTestId('stats-panel').getByText('Sending limit').waitFor();
         await check(a, name('statistics'));
         await a.page.keyboard.press('Escape');
         await a.page.keyboard.press('?');

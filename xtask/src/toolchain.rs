@@ -107,6 +107,14 @@ pub(crate) fn target_dir(root: &Path) -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
 }
 
+/// Where cargo keeps the sources of crates.
+pub(crate) fn cargo_home() -> Result<PathBuf> {
+    env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")))
+        .context("neither CARGO_HOME nor HOME is set")
+}
+
 /// What clones of the repository share, such as a standard library.
 pub(crate) fn cache() -> Result<PathBuf> {
     Ok(env::var_os("XDG_CACHE_HOME")
@@ -250,13 +258,9 @@ impl Target {
         )?;
         let target = empty.join("target");
         // Programs must not tell where their parts were built.
-        let crates = env::var_os("CARGO_HOME")
-            .map(PathBuf::from)
-            .or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")))
-            .context("neither CARGO_HOME nor HOME is set")?;
         let flags = format!(
             "-Cembed-bitcode=yes\x1f--remap-path-prefix={}=/cargo",
-            crates.display()
+            cargo_home()?.display()
         );
         let status = self
             .debian_environment(&mut Command::new(CARGO))

@@ -36,8 +36,7 @@ impl Program {
             .arg(path)
             .args(args)
             .env_remove("RUST_BACKTRACE")
-            // As the unit has it.
-            .env("MALLOC_ARENA_MAX", "1")
+            .envs(unit_environment())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -162,6 +161,13 @@ fn participant(namespace: &str, command: &str, user: &str, more: &[&str]) -> Pro
     let mut program = Program::start(namespace, "videocall-cli", &[&join[..], more].concat());
     program.event("joined");
     program
+}
+
+/// What the unit sets for the program that runs for weeks.
+fn unit_environment() -> impl Iterator<Item = (&'static str, &'static str)> {
+    include_str!("../../../packaging/videocall-streamer.service")
+        .lines()
+        .filter_map(|line| line.strip_prefix("Environment=")?.split_once('='))
 }
 
 /// A streamer at the near end, in the meeting.

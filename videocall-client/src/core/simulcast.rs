@@ -79,11 +79,11 @@ impl Simulcast {
         let most: u64 = wanted.iter().map(|&at| self.most(at)).sum();
         let least = if wanted.is_empty() { 0 } else { self.least(0) };
         // A layer that is not offered cannot be wanted: room for it must be seen all the same.
-        let more = self.affordable + 1..=self.layers.len();
-        let room = more.map(|affordable| self.needed(affordable)).max();
+        let larger = self.affordable + 1..=self.layers.len();
+        let to_try = larger.map(|affordable| self.needed(affordable)).max();
         Claim {
             least,
-            most: most.max(room.unwrap_or(0)),
+            most: most.max(to_try.unwrap_or(0)),
         }
     }
 
@@ -261,7 +261,7 @@ mod tests {
         let mut offered = |bps| {
             for _ in 0..8 {
                 second += 1;
-                // A receiver wants the largest that it is offered, and the path's rest is others'.
+                // A receiver wants the largest that it is offered.
                 simulcast.set_demand(1 << (simulcast.offered().len() - 1));
                 let share = divide(bps, &[simulcast.claim()])[0];
                 simulcast.plan(at(second * 1000), share, 0);

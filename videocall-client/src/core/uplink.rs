@@ -98,8 +98,8 @@ struct Cut {
     /// Bytes that were sent and delivered until then, and bits a second that were delivered.
     totals: (u64, u64),
     delivered: f64,
-    /// Rate and capacity before the first of those that follow each other at once.
-    before: (f64, Option<f64>),
+    /// What was known before the first of those that follow each other at once.
+    before: (f64, Option<f64>, Unproven),
 }
 
 /// What a path is thought to carry though that much is not sent. A still picture takes little: that
@@ -256,7 +256,7 @@ impl Uplink {
             && self.is_in_vain(now, &cut, wait)
         {
             // The machine has too much to do, the path is longer now, or others fill it.
-            (self.rate, self.found) = cut.before;
+            (self.rate, self.found, self.unproven) = cut.before;
             self.borne.note(now, wait.mul_f64(BORNE).min(MOST_BORNE));
             self.passing.note(now, self.standing);
             self.standing = 0;
@@ -265,7 +265,7 @@ impl Uplink {
         }
         let before = match self.cut {
             Some(cut) if self.draining => cut.before,
-            _ => (self.rate, self.found),
+            _ => (self.rate, self.found, self.unproven),
         };
         let (sent, delivered) = (self.sent.bps(now), self.delivered.bps(now));
         // Only less than is sent makes a difference.

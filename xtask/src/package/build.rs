@@ -1,15 +1,14 @@
 //! Compiles the program for a machine.
 
 use std::{
-    env,
     path::{Path, PathBuf},
     process::Command,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
-use super::{Arch, NAME, apt::Apt, run};
-use crate::toolchain::{Toolchain, target_dir};
+use super::{Arch, NAME, apt::Apt, cargo, run};
+use crate::toolchain::{Toolchain, cargo_home, target_dir};
 
 const PROFILE: &str = "deb";
 /// What the program is linked with, beside what comes with the compiler.
@@ -53,39 +52,26 @@ impl Builder {
     pub(crate) fn program(&self, root: &Path, quick: bool) -> Result<PathBuf> {
         println!("building {NAME} for {}", self.arch.debian);
         if quick && self.arch.is_native() {
-            run(Command::new("cargo").current_dir(root).args([
-                "build",
-                "--locked",
-                "--quiet",
-                "--workspace",
-                "--exclude",
-                "yew-ui",
-                "--bin",
-                NAME,
-            ]))?;
-            return Ok(target_dir(root).join("debug").join(NAME));
+            return program_of_tests(root, NAME);
         }
         let names = if quick { Vec::new() } else { renamed(root)? };
-        let flag = |(path, name): &(String, &str)| format!("--remap-path-prefix={path}={name}");
-        let flags: Vec<String> = names.iter().map(flag).collect();
-        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-        let mut cargo = self.toolchain.cargo(&flags);
+        let renames = flags(&names, "--remap-path-prefix");
+        let renames: Vec<&str> = renames.iter().map(String::as_str).collect();
+        let mut cargo = self.toolchain.cargo(&renames);
+        cargo.env(
+            self.variable("CFLAGS"),
+            flags(&names, "-ffile-prefix-map").join(" "),
+        );
         let (profile, folder) = if quick {
-            ("dev", "debug")
-        } else {
-            (PROFILE, PROFILE)
-        };
-        if quick {
             // Packed for each run of the tests, and not debugged; and an emulator is slow anyway.
             cargo
                 .env("CARGO_PROFILE_DEV_DEBUG", "false")
                 .env("CARGO_PROFILE_DEV_STRIP", "symbols")
                 .args(["--config", "profile.dev.package.\"*\".opt-level=0"]);
+            ("dev", "debug")
         } else {
-            let flag = |(path, name): &(String, &str)| format!("-ffile-prefix-map={path}={name}");
-            let flags: Vec<String> = names.iter().map(flag).collect();
-            cargo.env(self.variable("CFLAGS"), flags.join(" "));
-        }
+            (PROFILE, PROFILE)
+        };
         let target = self.arch.target.triple;
         let built = self.toolchain.target_dir(root, "package");
         cargo
@@ -132,14 +118,25 @@ impl Builder {
     }
 }
 
+/// Options of a compiler, one for each name.
+fn flags(names: &[(String, &str)], option: &str) -> Vec<String> {
+    let flag = |(path, name): &(String, &str)| format!("{option}={path}={name}");
+    names.iter().map(flag).collect()
+}
+
+/// Compiles a program as the tests of the whole workspace do: with the same features, so that it is
+/// there already behind them. Returns where it is.
+pub(crate) fn program_of_tests(root: &Path, name: &str) -> Result<PathBuf> {
+    run(cargo(root)
+        .args(["build", "--locked", "--quiet", "--workspace"])
+        .args(["--exclude", "yew-ui", "--bin", name]))?;
+    Ok(target_dir(root).join("debug").join(name))
+}
+
 /// Names for folders of this machine: what is built must not tell where it was built. The compiler
 /// takes the last that fits, and the target folder may lie within the first.
 fn renamed(root: &Path) -> Result<Vec<(String, &'static str)>> {
-    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
-    let home = match home.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo"))) {
-        Some(home) => home,
-        None => bail!("neither CARGO_HOME nor HOME is set"),
-    };
+    let home = cargo_home()?;
     let folders = [
         (root.to_owned(), "/videocall"),
         (home, "/cargo"),

@@ -90,11 +90,8 @@ pub(crate) fn run_chore(options: &Options) -> Result<()> {
         }
     }
     if options.check {
-        // The tests want something to talk to. With the features of the whole workspace, its tests
-        // have built it already.
-        run(cargo(&root)
-            .args(["build", "--quiet", "--workspace", "--exclude", "yew-ui"])
-            .args(["--bin", "videocall-server"]))?;
+        // The tests want something to talk to.
+        build::program_of_tests(&root, "videocall-server")?;
         let mut tests = cargo(&root);
         tests
             .args(["test", "-p", "xtask", "--features", "package-tests"])

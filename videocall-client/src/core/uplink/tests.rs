@@ -221,11 +221,18 @@ fn a_still_picture_is_not_kept_small_for_ever_by_what_was_too_much_once() {
     let mut path = Path::new(300_000.0, 20);
     path.run(10.0);
     path.capacity = 50_000_000.0;
-    path.most = 70_000.0;
+    path.most = 110_000.0;
     path.run(40.0);
     assert!(path.uplink.bps() < 300_000, "{}", path.uplink.bps());
     path.run(3.0 * 60.0);
     assert!(path.uplink.bps() >= 1_000_000, "{}", path.uplink.bps());
+    // A cut that is taken back was no failure, though what may be sent was in use.
+    path.most = 20_000_000.0;
+    path.run(1.0);
+    path.round_trip = Duration::from_millis(200);
+    path.run(10.0);
+    assert!(path.uplink.cut.is_some_and(|cut| cut.at > path.now - SOON));
+    assert!(path.uplink.unproven.bps >= 800_000.0);
 }
 
 #[test]
